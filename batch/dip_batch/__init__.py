@@ -1,0 +1,1 @@
+"""Restore folders of pictures with the engine of `dip_engine`."""

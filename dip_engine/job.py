@@ -1,0 +1,299 @@
+"""What is asked of the engine and what it answers: frozen, validated, JSON in and out.
+
+Standard library only: the same schema runs inside GIMP's Python. Values are checked once, in
+`Job.parse`; everything behind that boundary trusts them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from dip_engine.errors import InputError
+from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS, find_task
+
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a picture is to be restored.
+
+    Attributes:
+        preset: ``fast``, ``balanced``, ``best`` or ``paper``.
+        network: overrides the preset's network, or None.
+        iterations: a fixed number of iterations without automatic stop, or None.
+        noise_std: standard deviation of the noise on the 0–1 scale, or None to estimate it.
+        factor: enlargement of super-resolution.
+        quality: JPEG quality 1–100 of the input, or None to read it from the file.
+        seed: of every random number of the fit.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …
+        dtype: number format of the network: ``auto``, ``float32`` or ``bfloat16``.
+        deterministic: bit-for-bit reproducible for a seed (slower).
+        time_limit: seconds after which the best picture so far is returned, or None.
+        threads: CPU threads, or None for all that are free.
+        preview_seconds: least time between two previews; 0 sends none.
+    """
+
+    preset: str = "balanced"
+    network: str | None = None
+    iterations: int | None = None
+    noise_std: float | None = None
+    factor: int = 4
+    quality: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "auto"
+    deterministic: bool = False
+    time_limit: float | None = None
+    threads: int | None = None
+    preview_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of("preset", self.preset, PRESETS)
+        if self.network is not None:
+            _one_of("network", self.network, NETWORKS)
+        _one_of("dtype", self.dtype, DTYPES)
+        if self.factor not in FACTORS:
+            raise InputError(f"factor {self.factor} is not offered.", "Choose 2, 3, 4 or 8.")
+        _between("iterations", self.iterations, 1, 1_000_000, whole=True)
+        _between("noise_std", self.noise_std, 0.0, 1.0)
+        _between("quality", self.quality, 1, 100, whole=True)
+        _between("seed", self.seed, 0, MAX_SEED, whole=True)
+        _between("time_limit", self.time_limit, 0.1, 1e7)
+        _between("threads", self.threads, 1, 4096, whole=True)
+        _between("preview_seconds", self.preview_seconds, 0.0, 3600.0)
+        if not isinstance(self.deterministic, bool):
+            raise InputError(f"deterministic is {self.deterministic!r}.", "Use true or false.")
+        if not isinstance(self.device, str) or not self.device:
+            raise InputError(f"device is {self.device!r}.", "Try auto, cpu, cuda or mps.")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to restore.
+
+    Attributes:
+        task: name of a task in `dip_engine.tasks.TASKS`.
+        input: picture file (PNG, JPEG, TIFF, WebP) or ``.npy`` array (H×W or H×W×C, 0–1).
+        output: file to write; its suffix chooses the format.
+        mask: picture or ``.npy`` of the same size, white = restore; or None.
+        mask_color: 0–255 RGB; pixels of exactly this colour are to be restored; or None.
+        settings: how.
+    """
+
+    task: str
+    input: Path
+    output: Path
+    mask: Path | None = None
+    mask_color: tuple[int, int, int] | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        _one_of("task", self.task, tuple(task.name for task in TASKS))
+        if self.mask is not None and self.mask_color is not None:
+            raise InputError("Both a mask file and a mask colour were given.", "Give one of them.")
+        if self.mask_color is not None and not all(0 <= c <= 255 for c in self.mask_color):
+            raise InputError(f"mask_color {self.mask_color} is no colour.", "Try ff0000.")
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Job:
+        """Build a job from JSON values.
+
+        Raises:
+            InputError: an unknown field, a missing field, or a value out of range.
+        """
+        values = dict(data)
+        settings = values.pop("settings", {})
+        if not isinstance(settings, dict):
+            raise InputError("The job's settings are not a table of names and values.")
+        _known_fields(settings, Settings)
+        _known_fields(values, cls)
+        try:
+            for name in ("input", "output"):
+                values[name] = Path(values[name])
+            if values.get("mask") is not None:
+                values["mask"] = Path(values["mask"])
+            if values.get("mask_color") is not None:
+                red, green, blue = (int(c) for c in values["mask_color"])
+                values["mask_color"] = (red, green, blue)
+            return cls(settings=Settings(**settings), **values)
+        except KeyError as error:
+            raise InputError(f"The job has no {error.args[0]}.") from error
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The job cannot be read: {error}.") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values that `parse` reads back to an equal job."""
+        data = asdict(self)
+        for name in ("input", "output", "mask"):
+            data[name] = None if data[name] is None else str(data[name])
+        return data
+
+    @property
+    def needs_mask(self) -> bool:
+        """True when the task cannot run without a mask."""
+        task = find_task(self.task)
+        return task is not None and task.needs_mask
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The picture was read and the work begins.
+
+    Attributes:
+        width, height: pixels of the result.
+        tiles: number of tiles the picture is worked in.
+        network, device, dtype: what does the work.
+        noise_std: estimated or given noise level (0–1), or None where it does not apply.
+    """
+
+    width: int
+    height: int
+    tiles: int
+    network: str
+    device: str
+    dtype: str
+    noise_std: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A sign of life, at least twice a second where an iteration is shorter than that.
+
+    Attributes:
+        stage: ``start`` (classical estimate) or ``fit``.
+        fraction: 0–1 of the whole job, never falling.
+        iteration, iterations: of the fit of this tile; 0 while there is none.
+        loss: mean squared error of the fit on its data, or None.
+        psnr: dB; held-out estimate where there is one, else to the input; or None.
+        seconds: since the job began.
+        remaining: estimated seconds left, or None.
+        tile, tiles: which tile is in work, from 0.
+    """
+
+    stage: str
+    fraction: float
+    iteration: int
+    iterations: int
+    loss: float | None
+    psnr: float | None
+    seconds: float
+    remaining: float | None
+    tile: int = 0
+    tiles: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A small picture of what there is now: 8-bit RGB, row by row, no padding."""
+
+    iteration: int
+    width: int
+    height: int
+    pixels: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was done; the picture itself is in ``output``.
+
+    Attributes:
+        output: the file that was written.
+        stop_reason: one phrase, e.g. ``held-out error stopped falling``.
+        iterations: iterations that were run (mean over tiles).
+        snapshot: iteration the result was taken from (mean over tiles).
+        psnr: held-out or to-input estimate of the result in dB, or None.
+        noise_std: estimated or given noise level (0–1), or None.
+        noise_kind: ``white`` or ``correlated``, or None.
+        seconds: from reading to writing.
+        versions: of the engine, torch and Python.
+        warnings: sentences the user should see.
+    """
+
+    output: str
+    task: str
+    preset: str
+    network: str
+    seed: int
+    device: str
+    dtype: str
+    width: int
+    height: int
+    tiles: int
+    stop_reason: str
+    iterations: int
+    snapshot: int
+    psnr: float | None
+    noise_std: float | None
+    noise_kind: str | None
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+Event = Started | Progress | Preview | Result
+
+
+def event_to_json(event: Event) -> tuple[dict[str, Any], bytes]:
+    """Split an event into JSON-ready values (with its ``kind``) and its payload."""
+    data = asdict(event)
+    payload = data.pop("pixels", b"")
+    return {"kind": type(event).__name__.lower(), **data}, payload
+
+
+def event_from_json(data: dict[str, Any], payload: bytes = b"") -> Event:
+    """Rebuild an event; the reverse of `event_to_json`.
+
+    Raises:
+        InputError: an unknown kind, or fields that do not fit it.
+    """
+    values = dict(data)
+    name = values.pop("kind", None)
+    kinds: dict[str, type[Started | Progress | Preview | Result]] = {
+        "started": Started,
+        "progress": Progress,
+        "preview": Preview,
+        "result": Result,
+    }
+    kind = kinds.get(str(name))
+    if kind is None:
+        raise InputError(f"Unknown event {name!r}.")
+    if kind is Preview:
+        values["pixels"] = payload
+    if kind is Result:
+        values["warnings"] = tuple(values.get("warnings", ()))
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"Event {name!r} cannot be read: {error}.") from error
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value in choices:
+        return
+    near = get_close_matches(str(value), choices, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Choose one of: {', '.join(choices)}."
+    raise InputError(f"Unknown {name} {value!r}.", hint)
+
+
+def _between(
+    name: str, value: float | None, low: float, high: float, *, whole: bool = False
+) -> None:
+    if value is None:
+        return
+    kinds: tuple[type, ...] = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        raise InputError(f"{name} is {value!r}.", "Use a whole number." if whole else "")
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value}.", f"Use a value from {low:g} to {high:g}.")
+
+
+def _known_fields(values: dict[str, Any], kind: type) -> None:
+    names = tuple(f.name for f in fields(kind))
+    for name in values:
+        if name not in names:
+            _one_of("field", name, names)

@@ -1,0 +1,65 @@
+"""What the engine can do, as plain data: the tasks, their presets and the networks.
+
+No torch here: command lines, GIMP and the batch read this table to show choices and defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One kind of restoration.
+
+    Attributes:
+        name: what a user types, e.g. ``denoise``.
+        title: what a user reads.
+        summary: one line of help.
+        needs_mask: the task cannot run without a mask (white = restore).
+        options: names of the `Settings` fields that matter for this task beyond the common ones.
+    """
+
+    name: str
+    title: str
+    summary: str
+    needs_mask: bool = False
+    options: tuple[str, ...] = ()
+
+
+TASKS: tuple[Task, ...] = (
+    Task(
+        "denoise",
+        "Denoise",
+        "Remove noise; its level is estimated unless given.",
+        options=("noise_std",),
+    ),
+    Task(
+        "inpaint",
+        "Inpaint",
+        "Fill the white part of a mask from the rest of the picture.",
+        needs_mask=True,
+    ),
+    Task(
+        "super-resolution",
+        "Super-resolution",
+        "Enlarge by 2, 3, 4 or 8.",
+        options=("factor",),
+    ),
+    Task(
+        "jpeg",
+        "Remove JPEG artefacts",
+        "Remove blocks and ringing of strong JPEG compression.",
+        options=("quality",),
+    ),
+)
+
+PRESETS: tuple[str, ...] = ("fast", "balanced", "best", "paper")
+NETWORKS: tuple[str, ...] = ("skip", "deep-decoder", "up", "blind-spot")
+FACTORS: tuple[int, ...] = (2, 3, 4, 8)
+DTYPES: tuple[str, ...] = ("auto", "float32", "bfloat16")
+
+
+def find_task(name: str) -> Task | None:
+    """Return the task of that name, or None."""
+    return next((task for task in TASKS if task.name == name), None)
