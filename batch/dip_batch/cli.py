@@ -1,0 +1,146 @@
+"""``dip-batch``: restore pictures and folders of pictures."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from dip_batch.command import Command, dry_run, restore
+from dip_batch.names import printable
+from dip_batch.plan import FORMATS, Request
+from dip_batch.todo import EXISTS
+from dip_engine import __version__
+from dip_engine.errors import Cancelled, DeviceError, DipError, InputError
+from dip_engine.options import settings_from_options, settings_options
+from dip_engine.tasks import find_task
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all done or skipped, 1 some failed, 2 wrong usage, 3 no engine or no "
+    "device, 130 interrupted.",
+)
+@click.argument(
+    "inputs",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="INPUT…",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the results (a file for a single picture).  [default: INPUT-restored]",
+)
+@settings_options
+@click.option("--mask", type=_FILE, help="One mask for all pictures; white is restored.")
+@click.option(
+    "--mask-dir",
+    type=_FOLDER,
+    help="Folder with a mask for each picture: trip/cat.* or trip/cat_mask.* for trip/cat.jpg. "
+    "May be the INPUT itself, then only *_mask.* are masks.",
+)
+@click.option(
+    "--exists",
+    type=click.Choice(EXISTS),
+    default="skip",
+    show_default=True,
+    help="What to do about results that are there. A run that was interrupted goes on where it "
+    "was in any case.",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only pictures whose name or relative path fits, e.g. '*_noisy.png'. Repeatable.",
+)
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Leave out pictures that fit. Repeatable."
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(tuple(FORMATS)),
+    default="same",
+    show_default=True,
+    help="File format of the results. Inpainted JPEG files become PNG unless one is chosen.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done and what it may cost.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; text to stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Tell only what did not go well.")
+@click.option("--engine", metavar="COMMAND", hidden=True, help="Command that starts the engine.")
+@click.version_option(__version__, prog_name="dip-batch")
+@click.pass_context
+def main(context: click.Context, /, inputs: tuple[Path, ...], **options: Any) -> None:
+    """Restore pictures, or all pictures of folders, each from nothing but itself.
+
+    Results go to INPUT-restored beside each folder, with the same tree below, or to the folder
+    given with -o; originals are never touched. A run that was killed goes on where it was when
+    it is started again. --device cuda:0,cuda:1 works on several pictures at once.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow must not fail on an old terminal
+    _check_options_of_task(context, options["task"])
+    preview_only = options.pop("dry_run")
+    command = _command(inputs, options)
+    try:
+        context.exit(dry_run(command) if preview_only else restore(command))
+    except InputError as error:
+        raise click.UsageError(printable(str(error))) from error
+    except DipError as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        context.exit(DeviceError.exit_code)
+    except KeyboardInterrupt:
+        context.exit(Cancelled.exit_code)
+
+
+def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
+    """Put the values of the command line where they belong; what is left are settings."""
+    take = options.pop
+    names = ("output", "task", "file_format", "include", "exclude", "mask", "mask_dir")
+    request = Request(inputs, *(take(name) for name in names))
+    engine = take("engine")
+    names_of_devices = (name.strip() for name in take("device").split(","))
+    devices = tuple(dict.fromkeys(filter(None, names_of_devices))) or ("auto",)
+    return Command(
+        request,
+        devices=devices,
+        mask_color=take("mask_color"),
+        exists=take("exists"),
+        engine=None if engine is None else shlex.split(engine),
+        as_json=take("as_json"),
+        quiet=take("quiet"),
+        settings=settings_from_options(device=devices[0], **options),
+    )
+
+
+def _check_options_of_task(context: click.Context, name: str) -> None:
+    """Refuse an option that would silently do nothing."""
+    task = find_task(name)
+    assert task is not None, "click has checked the name"
+    useful = {"noise_level": "noise_std" in task.options}
+    useful |= {option: option in task.options for option in ("factor", "quality")}
+    useful |= dict.fromkeys(("mask", "mask_dir", "mask_color"), task.needs_mask)
+    given = [
+        option
+        for option in useful
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+    ]
+    for option in given:
+        if not useful[option]:
+            flag = "--" + option.replace("_", "-")
+            raise click.UsageError(f"{flag} means nothing for the task {name}.")
+    masks = [f"--{option.replace('_', '-')}" for option in given if option.startswith("mask")]
+    if len(masks) > 1:
+        raise click.UsageError(f"Give one of {' and '.join(masks)}, not both.")

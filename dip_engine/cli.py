@@ -1,0 +1,209 @@
+"""The command line ``dip-engine``. What needs torch runs in the engine process, never here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dip_engine import __version__
+from dip_engine.errors import Cancelled, DipError, InputError, OutputError
+from dip_engine.job import Event, Job, Progress, Result, Started
+from dip_engine.options import settings_from_options, settings_options
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        cli.main(prog_name="dip-engine")
+    except DipError as error:
+        click.echo(f"Error: {error.sentence}", err=True)
+        if error.hint:
+            click.echo(f"Hint: {error.hint}", err=True)
+        return error.exit_code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="Deep Image Prior %(version)s")
+def cli() -> None:
+    """Deep Image Prior: restore a picture from nothing but itself.
+
+    For whole folders there is dip-batch.
+    """
+
+
+@cli.command()
+@click.argument("picture", metavar="IN", type=_FILE)
+@click.argument("output", metavar="OUT", type=_FILE)
+@settings_options
+@click.option("--mask", type=_FILE, help="Picture of the same size; white is restored.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def restore(
+    *,
+    picture: Path,
+    output: Path,
+    task: str,
+    mask: Path | None,
+    mask_color: tuple[int, int, int] | None,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Restore the picture IN and write the result to OUT.
+
+    The suffix of OUT chooses the file format. Ctrl+C cancels; nothing is written then.
+    """
+    from dip_engine.client import Engine
+
+    settings = settings_from_options(**options)
+    try:
+        job = Job(task, picture, output, mask, mask_color, settings)
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
+    _check_output(picture, output, force=force)
+    try:
+        with Engine() as engine:
+            result = _follow(engine.run(job), picture.name)
+    except KeyboardInterrupt:
+        raise Cancelled(f"{picture} was given up, {output} was not written.") from None
+    for warning in result.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(_summary(result))
+
+
+@cli.command()
+def worker() -> None:
+    """Serve jobs on stdin and stdout (for programs)."""
+    from dip_engine import worker
+
+    sys.exit(worker.main())
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(as_json: bool) -> None:
+    """Check the installation; exit code 3 if something that matters is broken."""
+    from dip_engine.doctor import examine, has_failed, to_text
+
+    findings = examine()
+    if as_json:
+        text = json.dumps([finding.to_dict() for finding in findings], indent=2)
+    else:
+        text = to_text(findings)
+    click.echo(text)
+    if has_failed(findings):
+        sys.exit(3)
+
+
+@cli.command()
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--sigma",
+    type=click.FloatRange(0, 255),
+    default=25.0,
+    show_default=True,
+    help="Standard deviation of the noise in 8-bit levels.",
+)
+def samples(folder: Path, sigma: float) -> None:
+    """Write a few real photos with noise into FOLDER, to try the program on."""
+    from dip_engine.samples import write_samples
+
+    for file, is_new in write_samples(folder, sigma).items():
+        click.echo(f"{file}" if is_new else f"{file} is already there; left as it is.")
+
+
+@cli.command("install-gimp-plugin")
+@click.option(
+    "--dir", "plug_ins", type=_FOLDER, help="A plug-ins folder.  [default: of every GIMP 3 found]"
+)
+@click.option("--uninstall", is_flag=True, help="Remove the plug-in.")
+def install_gimp_plugin(plug_ins: Path | None, uninstall: bool) -> None:
+    """Put the plug-in into GIMP 3, or remove it."""
+    from dip_engine import gimp
+
+    folders = [plug_ins] if plug_ins else [p / "plug-ins" for p in gimp.find_profiles()]
+    for folder in folders:
+        if not uninstall:
+            click.echo(f"GIMP plug-in: {gimp.install_plugin(folder)}")
+        elif gimp.remove_plugin(folder):
+            click.echo(f"GIMP plug-in removed from {folder}")
+    if not folders and not uninstall:
+        click.echo(f"GIMP plug-in: {gimp.why_no_profile()}")
+    if not uninstall and any(map(gimp.is_flatpak, folders)):
+        click.echo(f"GIMP plug-in: run once: {gimp.FLATPAK_PERMISSION}")
+
+
+def _check_output(picture: Path, output: Path, *, force: bool) -> None:
+    if not output.exists():
+        return
+    if picture.exists() and output.samefile(picture):
+        raise OutputError(
+            f"{output} is the picture itself, which is never overwritten.", "Name another file."
+        )
+    if not force:
+        raise OutputError(f"{output} exists.", "Use --force to replace it.")
+
+
+def _follow(events: Iterable[Event], name: str) -> Result:
+    """Show the progress on stderr until the result is there."""
+    result = None
+    follow = _with_bar if sys.stderr.isatty() else _with_lines
+    for event in follow(events, name):
+        if isinstance(event, Result):
+            result = event
+    assert result is not None, "an engine's last event is its result"
+    return result
+
+
+def _with_bar(events: Iterable[Event], name: str) -> Iterator[Event]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=1.0, detail="starting the engine")
+        for event in events:
+            if isinstance(event, Progress):
+                bar.update(task, completed=event.fraction, detail=_detail(event))
+            yield event
+
+
+def _with_lines(events: Iterable[Event], name: str) -> Iterator[Event]:
+    """One line at the start and one for every tenth of the work: readable in a log."""
+    tenths = 0
+    for event in events:
+        if isinstance(event, Started):
+            line = f"{name}: {event.width}×{event.height}, {event.network}"
+            click.echo(f"{line} on {event.device} ({event.dtype})", err=True)
+        elif isinstance(event, Progress) and int(event.fraction * 10) > tenths:
+            tenths = int(event.fraction * 10)
+            click.echo(f"{name}: {tenths}0 %, {_detail(event)}", err=True)
+        yield event
+
+
+def _detail(progress: Progress) -> str:
+    parts = [f"{progress.seconds:.0f} s"]
+    if progress.remaining is not None:
+        parts.append(f"about {progress.remaining:.0f} s left")
+    if progress.psnr is not None:
+        parts.append(f"{progress.psnr:.1f} dB")
+    return ", ".join(parts)
+
+
+def _summary(result: Result) -> str:
+    parts = [f"{result.output}: {result.seconds:.1f} s", result.stop_reason]
+    if result.noise_std is not None:
+        parts.append(f"noise σ {result.noise_std * 255:.1f} of 255")
+    return ", ".join(parts)

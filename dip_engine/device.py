@@ -1,0 +1,140 @@
+"""Which device does the work, in which number format, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from dip_engine.errors import DeviceError, DeviceLost, DipError, OutOfMemory
+from dip_engine.job import Settings
+
+_LOST = ("device-side assert", "unspecified launch failure", "illegal memory access", "CUDA error")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device that can be chosen.
+
+    Attributes:
+        name: for `Settings.device`, e.g. ``cuda:0``.
+        title: for people, e.g. the graphics card's name.
+        memory_bytes: total memory, 0 where it is not known.
+        dtype: number format that ``auto`` means there.
+    """
+
+    name: str
+    title: str
+    memory_bytes: int
+    dtype: str
+
+
+def list_devices() -> list[DeviceInfo]:
+    """Return all devices, the one that ``auto`` chooses first."""
+    found = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        properties = torch.cuda.get_device_properties(index)
+        device = torch.device("cuda", index)
+        found.append(
+            DeviceInfo(
+                str(device), properties.name, properties.total_memory, _name(fast_format(device))
+            )
+        )
+    if torch.backends.mps.is_available():
+        found.append(DeviceInfo("mps", "Apple GPU", 0, "float32"))
+    cpu = torch.device("cpu")
+    title = f"CPU, {free_cores()} cores"
+    found.append(DeviceInfo("cpu", title, _main_memory(), _name(fast_format(cpu))))
+    return found
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` takes CUDA, else MPS, else the CPU.
+
+    Raises:
+        DeviceError: there is none of that name on this machine.
+    """
+    if name == "auto":
+        return torch.device(list_devices()[0].name)
+    available = [info.name for info in list_devices()]
+    if name == "cuda" and "cuda:0" in available:
+        return torch.device("cuda:0")
+    if name not in available:
+        raise DeviceError(
+            f"There is no device {name!r} on this machine.",
+            f"Choose auto, or one of: {', '.join(available)}.",
+        )
+    return torch.device(name)
+
+
+def choose_format(device: torch.device, settings: Settings) -> torch.dtype:
+    """Return the number format of the network's activations.
+
+    bfloat16 where the device has matrix units for it (on a CPU without them it is several times
+    slower than float32); float32 for the preset ``paper``, which is to be as published.
+    """
+    if settings.dtype != "auto":
+        return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
+    if settings.preset == "paper" or settings.deterministic:
+        return torch.float32
+    return fast_format(device)
+
+
+def fast_format(device: torch.device) -> torch.dtype:
+    """Return the format that is fast on a device and not worse in quality."""
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu":
+        fast = torch.cpu._is_amx_tile_supported()
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+def prepare(settings: Settings) -> None:
+    """Set threads, determinism and the treatment of tiny numbers for this process."""
+    torch.set_num_threads(settings.threads or free_cores())
+    torch.set_flush_denormal(True)
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cudnn.deterministic = settings.deterministic
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def free_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def as_dip_error(error: Exception, name: str) -> DipError | None:
+    """Return what a failure of the device means for the picture `name`, None if it is none."""
+    text = str(error)
+    if (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or "DefaultCPUAllocator" in text
+        or "out of memory" in text.lower()
+    ):
+        return OutOfMemory(
+            f"{name} does not fit into the memory of the device.",
+            "Try the preset fast, --device cpu, or a smaller picture.",
+        )
+    if any(sign in text for sign in _LOST):
+        return DeviceLost(
+            f"The device failed while {name} was restored ({text.splitlines()[0]}).",
+            "Try again; if it comes back, update the graphics driver.",
+        )
+    return None
+
+
+def _main_memory() -> int:
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

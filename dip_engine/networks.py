@@ -1,0 +1,321 @@
+"""The generators: untrained networks whose structure is the prior.
+
+Every network maps an input of H×W (or H/2×W/2, H/32×W/32, see `latent_scale`) to a picture of
+H×W. H and W must be multiples of `multiple` and at least `minimum`; `padded_size` tells how much
+to add, and the caller crops what it does not need.
+
+Number format: parameters stay float32, and each convolution casts them to the format of its
+input. So a bfloat16 input makes everything between input and output bfloat16 (autocast would send
+the padding back to float32 and copy), while the optimiser works on float32 master weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that keeps the size (÷ stride) and computes in the format of its input."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: str = "reflect"
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride)
+        self.border = kernel // 2
+        self.border_mode = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if self.border and self.border_mode == "reflect":
+            x = F.pad(x, [self.border] * 4, mode="reflect")
+            return F.conv2d(x, weight, bias, self.stride)
+        return F.conv2d(x, weight, bias, self.stride, padding=self.border)
+
+
+class Normalised(nn.Module):
+    """Convolution, batch normalisation on the batch's own statistics, LeakyReLU 0.2."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.convolution = Convolution(inputs, outputs, kernel, stride=stride)
+        self.norm = BatchNorm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.convolution(x)), 0.2)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation without running statistics: one picture is the whole batch, always."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+
+
+class Generator(nn.Module):
+    """Base of the networks: what a caller must know to feed one.
+
+    Attributes:
+        inputs: channels of the input.
+        latent_scale: how many times smaller the input is than the picture.
+        multiple, minimum: constraints on height and width of the picture.
+    """
+
+    inputs: int = 32
+    latent_scale: int = 1
+    multiple: int = 32
+    minimum: int = 64
+
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the smallest size that holds height×width and that the network can make."""
+
+        def up(n: int) -> int:
+            return max(self.minimum, math.ceil(n / self.multiple) * self.multiple)
+
+        return up(height), up(width)
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with thin skip connections, the body of the paper's network.
+
+    Per scale: two 3×3 convolutions down (the first with stride 2), what is deeper, ×2 up, joined
+    with a 1×1 convolution of the input (skip), normalised, 3×3 and 1×1 convolution.
+
+    Source: Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, and its supplement.
+
+    Args:
+        inputs: channels of the input.
+        channels: per scale, finest first.
+        skips: channels of the skip connection per scale; 0 leaves it out.
+        upsample: ``bilinear`` or ``nearest``, for all scales or per scale.
+        down_kernel: side of the encoder's convolutions.
+        pointwise: add the 1×1 convolution after the decoder's 3×3.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: Sequence[int],
+        skips: Sequence[int],
+        *,
+        upsample: str | Sequence[str] = "bilinear",
+        down_kernel: int = 3,
+        pointwise: bool = True,
+    ) -> None:
+        super().__init__()
+        width, skip = channels[0], skips[0]
+        self.mode = upsample if isinstance(upsample, str) else upsample[0]
+        self.skip = Normalised(inputs, skip, 1) if skip else None
+        self.down = nn.Sequential(
+            Normalised(inputs, width, down_kernel, stride=2),
+            Normalised(width, width, down_kernel),
+        )
+        self.deeper: Hourglass | None = None
+        below = width
+        if len(channels) > 1:
+            below = channels[1]
+            self.deeper = Hourglass(
+                width,
+                channels[1:],
+                skips[1:],
+                upsample=upsample if isinstance(upsample, str) else upsample[1:],
+                down_kernel=down_kernel,
+                pointwise=pointwise,
+            )
+        self.norm = BatchNorm(below + skip)
+        self.up = nn.Sequential(Normalised(below + skip, width, 3))
+        if pointwise:
+            self.up.append(Normalised(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        below = self.down(x)
+        if self.deeper is not None:
+            below = self.deeper(below)
+        below = enlarge(below, self.mode)
+        if self.skip is not None:
+            below = torch.cat([self.skip(x), below], 1)
+        joined: Tensor = self.up(self.norm(below))
+        return joined
+
+
+class Skip(Generator):
+    """The paper's network; 2,217,831 parameters at its default."""
+
+    def __init__(
+        self,
+        outputs: int = 3,
+        *,
+        inputs: int = 32,
+        channels: Sequence[int] = (128,) * 5,
+        skips: Sequence[int] = (4,) * 5,
+        upsample: str | Sequence[str] = "bilinear",
+        down_kernel: int = 3,
+        pointwise: bool = True,
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.multiple = 2 ** len(channels)
+        # Reflection at the deepest scale needs more pixels than it adds on either side.
+        self.minimum = self.multiple * (1 + down_kernel // 2)
+        self.body = Hourglass(
+            inputs,
+            channels,
+            skips,
+            upsample=upsample,
+            down_kernel=down_kernel,
+            pointwise=pointwise,
+        )
+        self.head = Convolution(channels[0], outputs, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(self.head(self.body(z)).float())
+
+
+class Up(Generator):
+    """A tenth of the paper's work per iteration: its body at half the size, then one step up."""
+
+    latent_scale = 2
+
+    def __init__(self, outputs: int = 3, *, width: int = 64, scales: int = 4, top: int = 32):
+        super().__init__()
+        self.multiple = 2 ** (scales + 1)
+        self.minimum = 2 * self.multiple
+        self.body = Hourglass(self.inputs, (width,) * scales, (4,) * scales)
+        self.top = Normalised(width, top, 3)
+        self.head = Convolution(top, outputs, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.top(enlarge(self.body(z), "bilinear"))
+        return torch.sigmoid(self.head(x).float())
+
+
+class DeepDecoder(Generator):
+    """1×1 convolutions and bilinear upsampling alone: too small to hold much noise.
+
+    Source: Heckel, Hand, "Deep Decoder", ICLR 2019. 25,536 parameters with 64 channels.
+    """
+
+    latent_scale = 32
+
+    def __init__(self, outputs: int = 3, *, width: int = 64, layers: int = 6) -> None:
+        super().__init__()
+        self.inputs = width
+        self.steps = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in range(layers))
+        self.norms = nn.ModuleList(BatchNorm(width) for _ in range(layers))
+        self.head = nn.Conv2d(width, outputs, 1, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        for index, (step, norm) in enumerate(zip(self.steps, self.norms, strict=True)):
+            z = F.conv2d(z, step.weight.to(z.dtype))
+            if index < len(self.steps) - 1:
+                z = enlarge(z, "bilinear")
+            z = norm(F.relu(z))
+        return torch.sigmoid(F.conv2d(z, self.head.weight.to(z.dtype)).float())
+
+
+class BlindSpot(Generator):
+    """A small U-net that sees the noisy picture with some values dropped and guesses those.
+
+    The output is added to a slight blur of the input by the caller, so the last convolution
+    starts at zero. No normalisation: the input is a picture, not a latent code.
+
+    Sources: Krull et al., "Noise2Void", CVPR 2019; Quan et al., "Self2Self", CVPR 2020.
+    """
+
+    multiple = 8
+    minimum = 16
+
+    def __init__(self, outputs: int = 3, *, widths: Sequence[int] = (32, 48, 64, 96)) -> None:
+        super().__init__()
+        self.inputs = outputs
+        self.first = Convolution(outputs, widths[0], 3, padding="zeros")
+        self.downs = nn.ModuleList()
+        self.lifts = nn.ModuleList()
+        self.skips = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        for index, (fine, coarse) in enumerate(zip(widths, widths[1:], strict=False)):
+            self.downs.append(
+                nn.ModuleList(
+                    [
+                        Convolution(fine, coarse, 3, stride=2, padding="zeros"),
+                        Convolution(coarse, coarse, 3, padding="zeros"),
+                    ]
+                )
+            )
+            self.lifts.append(Convolution(coarse, fine, 1))
+            self.skips.append(Convolution(fine, fine, 1))
+            self.ups.append(
+                nn.ModuleList(
+                    Convolution(fine, fine, 3, padding="zeros") for _ in range(2 if index else 1)
+                )
+            )
+        self.head = Convolution(widths[0], outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.first(x), 0.1)
+        kept = []
+        for down in self.downs:
+            kept.append(x)
+            for convolution in down:  # type: ignore[attr-defined]
+                x = F.leaky_relu(convolution(x), 0.1)
+        for index in reversed(range(len(self.ups))):
+            x = enlarge(self.lifts[index](x), "bilinear") + self.skips[index](kept[index])
+            x = F.leaky_relu(x, 0.1)
+            for convolution in self.ups[index]:  # type: ignore[attr-defined]
+                x = F.leaky_relu(convolution(x), 0.1)
+        residual: Tensor = self.head(x)
+        return residual.float()
+
+
+def enlarge(x: Tensor, mode: str) -> Tensor:
+    """Double height and width."""
+    if mode == "nearest":
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+    return F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights anew from `generator` with PyTorch's default distributions.
+
+    Drawn on the CPU, so that a seed gives the same network on every device.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+    if isinstance(network, BlindSpot):
+        nn.init.zeros_(network.head.weight)
+        if network.head.bias is not None:
+            nn.init.zeros_(network.head.bias)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return how many numbers the fit adjusts."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def latent(
+    network: Generator, height: int, width: int, generator: torch.Generator, *, grid: bool = False
+) -> Tensor:
+    """Return the fixed input z of a fit: 1×inputs×h×w for a padded picture of height×width.
+
+    U(0, 0.1) noise, or with `grid` the two coordinates from 0 to 1 (the paper's "meshgrid", for
+    large holes: smooth input makes smooth fillings).
+    """
+    h, w = height // network.latent_scale, width // network.latent_scale
+    if grid:
+        y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(0, 1, w), indexing="ij")
+        return torch.stack([x, y])[None]
+    return 0.1 * torch.rand(1, network.inputs, h, w, generator=generator)

@@ -1,0 +1,150 @@
+"""How noisy is a picture, and is its noise white? Estimated from the picture alone.
+
+The level follows the idea of Ponomarenko and others (2007): noise is white, texture is not. Patches
+with little energy in the low frequencies of their cosine transform are taken to be flat, and the
+high frequencies of just these patches are taken to be noise; for white noise the choice by low
+frequencies tells nothing about the high ones, so it does not bias them. What clipping to 0–1 took
+from the noise is given back by the variance of a clipped normal distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+_PATCH = 8  # pixels
+_MOST_PATCHES = 60_000  # per channel; more add time, not precision
+_FLAT_PATCHES = 0.1  # of the patches are taken to be flat
+_LOW, _HIGH = 5, 8  # sums of the two frequencies: up to _LOW is texture, from _HIGH on is noise
+_CLEAR = 2.5  # standard deviations between a patch's mean and the ends of the scale
+
+_BLOCK = 16  # pixels
+_FLAT_BLOCKS = 0.03  # of the blocks, in which the correlation of neighbours is measured
+_CORRELATION = 0.45  # of neighbours, from which on noise is not white
+_STRONG_NOISE = 11 / 255  # drowns the texture of flat blocks: there,
+_STRONG_CORRELATION = 0.2  # this much is enough
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of a picture.
+
+    Attributes:
+        std: its standard deviation on the 0–1 scale, before clipping; 0 for a flat picture.
+        kind: `white` if neighbouring pixels err independently, `correlated` if they err alike,
+            as after demosaicking, JPEG compression or resizing.
+    """
+
+    std: float
+    kind: Literal["white", "correlated"]
+
+
+def estimate_noise(pixels: torch.Tensor) -> Noise:
+    """Estimate the noise of a picture, the mean over its channels.
+
+    Args:
+        pixels: C×H×W floats, 0–1, of any size, on any device.
+    """
+    channels = pixels.detach().to("cpu", torch.float32)
+    clipped = bool(channels.min() >= 0) and bool(channels.max() <= 1)
+    flat = [_flat_blocks(channel) for channel in channels]
+    flat_std = math.sqrt(sum(variance for variance, _ in flat) / len(flat))
+    correlation = sum(covariance for _, covariance in flat) / max(
+        sum(variance for variance, _ in flat), 1e-12
+    )
+    limit = _STRONG_CORRELATION if flat_std > _STRONG_NOISE else _CORRELATION
+    if correlation > limit:
+        return Noise(flat_std, "correlated")
+    variances = [_white_variance(channel, clipped) for channel in channels]
+    return Noise(math.sqrt(sum(variances) / len(variances)), "white")
+
+
+def _white_variance(channel: torch.Tensor, clipped: bool) -> float:
+    """Return the variance of the white noise of a plane H×W."""
+    height, width = channel.shape
+    size = min(_PATCH, height, width)
+    if size < 3:
+        return 0.0
+    stride = max(1, math.isqrt(height * width // _MOST_PATCHES))
+    patches = channel.unfold(0, size, stride).unfold(1, size, stride).reshape(-1, size, size)
+    means = patches.mean((1, 2))
+    basis = _cosine_basis(size)
+    power = (basis @ (patches - means[:, None, None]) @ basis.t()).square()
+    order = torch.arange(size)[:, None] + torch.arange(size)
+    texture = power[:, (order > 0) & (order <= _LOW * size // _PATCH)].sum(1)
+    noise = power[:, order >= _HIGH * size // _PATCH].mean(1)
+
+    variance = _over_flat(texture, noise)
+    if not clipped:
+        return variance
+    # Near the ends of the scale the noise is cut off: those patches wait outside, if others remain.
+    for _ in range(3):
+        distance = torch.minimum(means, 1 - means)
+        enough = distance.topk(max(1, len(distance) // 10)).values[-1]
+        inside = distance >= torch.clamp(enough, max=_CLEAR * math.sqrt(variance))
+        seen = _over_flat(texture[inside], noise[inside])
+        variance = _unclipped(seen, means[inside])
+    return variance
+
+
+def _over_flat(texture: torch.Tensor, noise: torch.Tensor) -> float:
+    """Return the mean of `noise` over the patches that have the least texture."""
+    count = max(1, math.ceil(len(texture) * _FLAT_PATCHES))
+    return float(noise[texture.topk(count, largest=False).indices].mean())
+
+
+def _unclipped(seen: float, means: torch.Tensor) -> float:
+    """Return the variance that noise had before clipping to 0–1 left `seen` around `means`."""
+    variance = seen
+    for _ in range(8):
+        std = max(math.sqrt(variance), 1e-6)
+        low, high = -means / std, (1 - means) / std
+        inside = torch.special.ndtr(high) - torch.special.ndtr(low)
+        above = torch.special.ndtr(-high)
+        at_low, at_high = _normal(low), _normal(high)
+        # Moments of the clipped normal, about its own mean before clipping.
+        first = std * (at_low - at_high) + low * std * torch.special.ndtr(low) + high * std * above
+        second = std**2 * (inside + low * at_low - high * at_high)
+        second = second + (low * std).square() * torch.special.ndtr(low)
+        second = second + (high * std).square() * above
+        left = float((second - first.square()).mean()) / std**2
+        variance = seen / max(left, 0.25)
+    return variance
+
+
+def _normal(places: torch.Tensor) -> torch.Tensor:
+    """Return the density of the standard normal distribution."""
+    return torch.exp(-places.square() / 2) / math.sqrt(2 * math.pi)
+
+
+def _flat_blocks(channel: torch.Tensor) -> tuple[float, float]:
+    """Return the variance in the flattest blocks of a plane and the covariance of neighbours."""
+    size = min(_BLOCK, *channel.shape)
+    if size < 3:
+        return 0.0, 0.0
+    blocks = channel.unfold(0, size, size).unfold(1, size, size).reshape(-1, size, size)
+    means = blocks.mean((1, 2))
+    middle = (means > 0.1) & (means < 0.9)
+    if int(middle.sum()) >= 4:
+        blocks, means = blocks[middle], means[middle]
+    ramp = torch.arange(size) - (size - 1) / 2
+    ramp = ramp / ramp.norm() / math.sqrt(size)
+    rest = blocks - means[:, None, None]
+    for slope in (ramp[:, None].expand(size, size), ramp.expand(size, size)):
+        rest = rest - (rest * slope).sum((1, 2), keepdim=True) * slope
+    count = min(len(rest), max(4, math.ceil(len(rest) * _FLAT_BLOCKS)))
+    flattest = rest[rest.square().sum((1, 2)).topk(count, largest=False).indices]
+    down = (flattest[:, 1:] * flattest[:, :-1]).mean()
+    across = (flattest[:, :, 1:] * flattest[:, :, :-1]).mean()
+    return float(flattest.square().mean()), float((down + across) / 2)
+
+
+def _cosine_basis(size: int) -> torch.Tensor:
+    """Return the orthonormal DCT-II matrix, one basis vector per row."""
+    places = torch.arange(size)
+    rows = torch.cos(math.pi / size * (places + 0.5) * places[:, None]) * math.sqrt(2 / size)
+    rows[0] /= math.sqrt(2)
+    return rows

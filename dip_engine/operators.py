@@ -1,0 +1,81 @@
+"""The measurement A of each task: what a clean picture x would look like to the camera.
+
+    identity          y = x                          denoise, JPEG in its simplest form, inpaint
+    lanczos           y = (x ∗ k)↓f                  super-resolution
+    block DCT         c = D x                        JPEG: the coefficients that were rounded
+
+All act on 1×C×H×W float32 tensors, are linear and differentiable.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Lanczos:
+    """Low-pass filter and decimation by a whole factor.
+
+    The paper's super-resolution operator: Lanczos2, 4·factor + 1 taps wide, phase ½, so that
+    pixel i of the small picture is the centre of a factor×factor block of the large one.
+
+    Args:
+        factor: 2, 3, 4 or 8.
+        lobes: 2 for the paper's kernel.
+    """
+
+    def __init__(self, factor: int, *, lobes: int = 2) -> None:
+        self.factor = factor
+        taps = torch.arange(2 * lobes * factor, dtype=torch.float64)
+        x = (taps + 0.5) / factor - lobes
+        kernel = torch.sinc(x) * torch.sinc(x / lobes)
+        self.kernel = (kernel / kernel.sum()).float()
+        self.border = (len(taps) - factor) // 2
+        # An odd number of taps beyond the block is shared out unevenly.
+        self.remainder = (len(taps) - factor) - self.border
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Return the small picture: 1×C×(H/factor)×(W/factor)."""
+        channels = picture.shape[1]
+        kernel = self.kernel.to(picture.device)
+        pad = [self.border, self.remainder, self.border, self.remainder]
+        x = F.pad(picture, pad, mode="replicate")
+        rows = kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+        columns = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+        x = F.conv2d(x, rows, stride=(self.factor, 1), groups=channels)
+        return F.conv2d(x, columns, stride=(1, self.factor), groups=channels)
+
+
+def identity(picture: Tensor) -> Tensor:
+    """Return the picture itself."""
+    return picture
+
+
+def dct_matrix(size: int = 8) -> Tensor:
+    """Return the orthonormal DCT-II as a size×size matrix (rows are frequencies)."""
+    n = torch.arange(size, dtype=torch.float64)
+    matrix = torch.cos(math.pi * (2 * n[None] + 1) * n[:, None] / (2 * size))
+    matrix *= math.sqrt(2 / size)
+    matrix[0] /= math.sqrt(2)
+    return matrix.float()
+
+
+def block_dct(plane: Tensor) -> Tensor:
+    """Return the 8×8 block DCT of a …×H×W plane (H, W multiples of 8) as …×H/8×8×W/8×8.
+
+    On the 0–255 scale of JPEG a coefficient is 255 times what this gives for 0–1 values.
+    """
+    matrix = dct_matrix().to(plane.device)
+    height, width = plane.shape[-2:]
+    blocks = plane.unflatten(-2, (height // 8, 8)).unflatten(-1, (width // 8, 8))
+    return torch.einsum("fi,...aibj,gj->...afbg", matrix, blocks, matrix)
+
+
+def inverse_block_dct(coefficients: Tensor) -> Tensor:
+    """Return the plane of which `block_dct` gives these coefficients."""
+    matrix = dct_matrix().to(coefficients.device)
+    blocks = torch.einsum("fi,...afbg,gj->...aibj", matrix, coefficients, matrix)
+    return blocks.flatten(-2).flatten(-3, -2)

@@ -1,0 +1,171 @@
+"""The command-line options that say how a picture is to be restored.
+
+``dip-engine restore`` and ``dip-batch`` take the same ones, so they are declared once, here. Names
+and ranges follow `dip_engine.job.Settings`; the one difference is the noise level, which a person
+gives in 8-bit levels (σ = 25) and the engine keeps on the 0–1 scale. No torch here.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dip_engine.errors import InputError
+from dip_engine.job import MAX_SEED, Settings
+from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_DEFAULTS = Settings()
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """Read a colour such as ``ff0000`` or ``#ff0000`` as 0–255 RGB.
+
+    Raises:
+        InputError: it is not six hexadecimal digits.
+    """
+    digits = text.removeprefix("#")
+    if len(digits) != 6 or not set(digits) <= set(string.hexdigits):
+        raise InputError(
+            f"{text!r} is no colour.", "Give six hexadecimal digits, e.g. ff0000 for pure red."
+        )
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
+
+
+def settings_options(command: Command) -> Command:
+    """Give a click command the options of a restoration.
+
+    The command receives ``task`` (a name of `TASKS`), ``mask_color`` (0–255 RGB or None), and the
+    keywords of `settings_from_options`.
+    """
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settings_from_options(
+    *,
+    preset: str,
+    network: str | None,
+    iterations: int | None,
+    noise_level: float | None,
+    factor: str,
+    quality: int | None,
+    seed: int,
+    device: str,
+    dtype: str,
+    deterministic: bool,
+    time_limit: float | None,
+) -> Settings:
+    """Turn the values of `settings_options` into settings.
+
+    Raises:
+        click.UsageError: a value that the options let through and the settings do not take.
+    """
+    try:
+        return Settings(
+            preset=preset,
+            network=network,
+            iterations=iterations,
+            noise_std=None if noise_level is None else noise_level / 255,
+            factor=int(factor),
+            quality=quality,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            deterministic=deterministic,
+            time_limit=time_limit,
+        )
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _color(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[int, int, int] | None:
+    try:
+        return None if text is None else parse_color(text)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_OPTIONS = (
+    click.option(
+        "--task",
+        type=click.Choice([task.name for task in TASKS]),
+        required=True,
+        help="What to do with the picture.",
+    ),
+    click.option(
+        "--preset",
+        type=click.Choice(PRESETS),
+        default=_DEFAULTS.preset,
+        show_default=True,
+        help="How much time to spend; paper = the published settings.",
+    ),
+    click.option(
+        "--network", type=click.Choice(NETWORKS), help="Another network than the preset's."
+    ),
+    click.option(
+        "--iterations",
+        type=click.IntRange(1, 1_000_000),
+        help="A fixed number of iterations, without the automatic stop.",
+    ),
+    click.option(
+        "--noise-level",
+        type=click.FloatRange(0, 255),
+        metavar="SIGMA",
+        help="Standard deviation of the noise in 8-bit levels (0–255).  [default: estimated]",
+    ),
+    click.option(
+        "--factor",
+        type=click.Choice([str(factor) for factor in FACTORS]),
+        default=str(_DEFAULTS.factor),
+        show_default=True,
+        help="Enlargement of super-resolution.",
+    ),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        help="JPEG quality of the picture.  [default: read from the file]",
+    ),
+    click.option(
+        "--mask-color",
+        metavar="RRGGBB",
+        callback=_color,
+        help="Pixels of exactly this colour are to be restored, e.g. ff0000.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, MAX_SEED),
+        default=_DEFAULTS.seed,
+        show_default=True,
+        help="Of every random number.",
+    ),
+    click.option(
+        "--device",
+        default=_DEFAULTS.device,
+        show_default=True,
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:1, mps …",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(DTYPES),
+        default=_DEFAULTS.dtype,
+        show_default=True,
+        help="Number format of the network.",
+    ),
+    click.option("--deterministic", is_flag=True, help="The same bits for the same seed (slower)."),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(0.1, 1e7),
+        metavar="SECONDS",
+        help="Return the best picture so far after this time.",
+    ),
+)

@@ -1,0 +1,167 @@
+"""How each preset fits each task: the numbers of the recipes, in one table.
+
+`paper` follows the code of Ulyanov et al. 2018 per task. The others are ours: `fast` for a first
+look, `balanced` for daily use, `best` when time does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dip_engine.job import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All numbers of one fit.
+
+    Attributes:
+        network: a name of `dip_engine.tasks.NETWORKS`.
+        iterations: budget; the automatic stop may end sooner.
+        build: keyword arguments of the network.
+        learning_rate: of Adam.
+        cosine: learning rate falls along a cosine to `floor` × itself, after a short warm-up.
+        floor: see `cosine`.
+        z_noise: standard deviation of the noise added to z in each iteration.
+        weight_noise: noise added to each layer's weights, relative to their spread.
+        average: decay of the exponential average of outputs; 0 shows the raw output.
+        grid: z is the grid of coordinates instead of noise.
+        crop: side of the random window that one iteration of the blind-spot network sees.
+        hold_out: share of the known values hidden from the loss.
+        patience: see `stopping.HeldOut`.
+        share: weight of the fit when it is averaged with the classical estimate (denoise, JPEG).
+    """
+
+    network: str
+    iterations: int
+    build: Mapping[str, Any] = field(default_factory=dict)
+    learning_rate: float = 0.01
+    cosine: bool = False
+    floor: float = 0.02
+    z_noise: float = 0.0
+    weight_noise: float = 0.0
+    average: float = 0.99
+    grid: bool = False
+    crop: int = 0
+    hold_out: float = 0.02
+    patience: int = 200
+    share: float = 1.0
+
+
+_BLIND = Recipe(
+    "blind-spot",
+    200,
+    learning_rate=0.003,
+    cosine=True,
+    floor=0.5,
+    average=0.985,
+    crop=256,
+    hold_out=0.0,
+    patience=300,
+    share=0.15,
+)
+_FILL = Recipe("up", 500, cosine=True, patience=150)
+_SUPER = Recipe("up", 1000, z_noise=0.03, patience=400)
+_JPEG = Recipe("up", 400, z_noise=1 / 30, patience=200, share=0.5)
+
+_RECIPES: dict[str, dict[str, Recipe]] = {
+    "denoise": {
+        "fast": replace(_BLIND, iterations=60),
+        "balanced": _BLIND,
+        "best": replace(_BLIND, iterations=1500, share=0.25),
+    },
+    "inpaint": {
+        "fast": replace(_FILL, iterations=250),
+        "balanced": _FILL,
+        "best": replace(_FILL, iterations=1200, patience=300),
+    },
+    "super-resolution": {
+        "fast": replace(_SUPER, iterations=300),
+        "balanced": _SUPER,
+        "best": replace(_SUPER, iterations=3000, patience=800),
+    },
+    "jpeg": {
+        "fast": replace(_JPEG, iterations=150),
+        "balanced": _JPEG,
+        "best": replace(_JPEG, iterations=1200, patience=400),
+    },
+}
+
+_PAPER = Recipe("skip", 3000, z_noise=1 / 30, hold_out=0.0)
+_HOLE = replace(_PAPER, iterations=5001, z_noise=0.03, average=0.0, grid=True)
+
+# The sizes of holes for which the paper changes its network, in pixels from their edge.
+PIXEL_HOLES = 2.5
+TEXT_HOLES = 16.0
+LARGE_HOLES = 64.0
+
+
+def recipe_for(
+    task: str, settings: Settings, *, noise_std: float | None = None, hole: float = 0.0
+) -> Recipe:
+    """Choose the recipe of a job.
+
+    Args:
+        task: name of the task.
+        settings: preset, and what overrides it: network, iterations.
+        noise_std: noise level on the 0–1 scale, if known (denoise).
+        hole: greatest distance of a missing pixel from a known one, in pixels (inpaint).
+    """
+    if settings.preset == "paper":
+        recipe = _paper(task, settings.factor, noise_std, hole)
+    else:
+        recipe = _RECIPES[task][settings.preset]
+    if settings.network not in (None, recipe.network):
+        recipe = _other_network(recipe, task, str(settings.network))
+    if settings.iterations is not None:
+        recipe = replace(recipe, iterations=settings.iterations, patience=settings.iterations)
+    return recipe
+
+
+def _paper(task: str, factor: int, noise_std: float | None, hole: float) -> Recipe:
+    """Return the settings of the paper's published code."""
+    if task == "denoise":
+        strong = noise_std is not None and noise_std > 37.5 / 255
+        return replace(_PAPER, iterations=1800, z_noise=1 / 20) if strong else _PAPER
+    if task == "jpeg":
+        build = {"inputs": 3, "channels": (8, 16, 32, 64, 128), "skips": (0, 0, 0, 4, 4)}
+        return replace(_PAPER, iterations=2400, build=build)
+    if task == "super-resolution":
+        many = factor > 4
+        return replace(
+            _PAPER, iterations=4000 if many else 2000, z_noise=0.05 if many else 0.03, average=0.0
+        )
+    if hole <= PIXEL_HOLES:
+        return replace(_PAPER, iterations=11000, learning_rate=0.001, z_noise=0.03, average=0.0)
+    if hole <= TEXT_HOLES:
+        build = {"skips": (128,) * 5, "upsample": "nearest"}
+        return replace(_HOLE, iterations=6001, build=build, grid=False)
+    if hole <= LARGE_HOLES:
+        build = {"inputs": 2, "skips": (0,) * 5, "upsample": "nearest"}
+        return replace(_HOLE, build=build)
+    build = {
+        "inputs": 1,
+        "channels": (16, 32, 64, 128, 128, 128),
+        "skips": (0,) * 6,
+        "upsample": "nearest",
+        "down_kernel": 5,
+        "pointwise": False,
+    }
+    return replace(
+        _HOLE, iterations=3001, z_noise=0.0, weight_noise=1 / 50, grid=False, build=build
+    )
+
+
+def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
+    """Keep the budget of a recipe and change what a network cannot do without."""
+    if network == "blind-spot":
+        return replace(_BLIND, iterations=recipe.iterations)
+    latent = {
+        "denoise": replace(_PAPER, hold_out=0.02, share=0.5),
+        "inpaint": _FILL,
+        "super-resolution": _SUPER,
+        "jpeg": _JPEG,
+    }[task]
+    return replace(latent, network=network, iterations=recipe.iterations)

@@ -1,0 +1,308 @@
+"""From a task to numbers: what is known of a tile, its classical start, and how both are joined.
+
+    task               y                    A            classical start         joined by
+    denoise            noisy picture        identity     non-local estimate      fixed share
+    inpaint            known pixels         identity     biharmonic fill         held-out pixels
+    super-resolution   small picture        Lanczos ↓    Lanczos enlargement     the fit alone
+    jpeg               decoded picture      identity     non-local estimate      fixed share
+
+Pictures here are float32 H×W×C on the 0–1 scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dip_engine import classical
+from dip_engine.errors import InputError
+from dip_engine.fit import Fitted, Problem, hold_out
+from dip_engine.job import Settings
+from dip_engine.noise import Noise, estimate_noise
+from dip_engine.nonlocal_estimate import nonlocal_estimate
+from dip_engine.operators import Lanczos
+from dip_engine.presets import Recipe, recipe_for
+from dip_engine.tiling import Tile, plan_tiles, region_of_interest
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Start = Generator[float, None, Array]
+
+TILE = 768  # side in pixels of the result; one to two gigabytes of memory
+PAPER_TILE = 512  # the paper's network takes 8 GB per megapixel
+OVERLAP = 48
+CONTEXT = 64  # pixels around a hole that the fit learns from, at least
+
+
+class Work:
+    """A picture's task, tile by tile; the base shares what most tasks have in common.
+
+    Attributes:
+        pixels: the picture that is worked on.
+        recipe: of the fit.
+        tiles: in pixels of `pixels`.
+        factor: how much larger the result is.
+        noise: estimated or given noise, or None where it does not apply.
+        start_share: share of the time that the start takes, roughly.
+    """
+
+    factor = 1
+    start_share = 0.05
+
+    def __init__(self, pixels: Array, recipe: Recipe, settings: Settings) -> None:
+        self.pixels = pixels
+        self.recipe = recipe
+        self.noise: Noise | None = None
+        height, width = pixels.shape[:2]
+        self.whole = Tile(0, 0, height, width)
+        self.side = (PAPER_TILE if settings.preset == "paper" else TILE) // self.factor
+        self.tiles = plan_tiles(self.whole, self.side, OVERLAP // self.factor)
+
+    def first(self) -> Array:
+        """Return what can be shown at once, of the size of the result."""
+        return self.pixels
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        """Make the classical estimate of a tile; yields the fraction done."""
+        raise NotImplementedError
+
+    def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        """Return what is known of a tile."""
+        observed = to_tensor(tile.cut(self.pixels), device)
+        height, width = observed.shape[-2:]
+        known = observed.new_ones(1, 1, height, width)
+        return Problem(observed, known, height, width, start=to_tensor(start, device))
+
+    def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
+        """Return the part of what is known that the fit must not see, or None."""
+        if not self.recipe.hold_out:
+            return None
+        generator = torch.Generator().manual_seed(seed)
+        return hold_out(problem.known, self.recipe.hold_out, generator)[1]
+
+    def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        """Return the tile's result from its start and its fit."""
+        share = self.recipe.share
+        return (1 - share) * start + share * to_array(fitted.picture)
+
+    def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
+        """Return the estimated mean squared error of the tile's result, or None."""
+        if fitted.held_out is None or self.noise is None:
+            return fitted.held_out
+        # Held-out values carry noise of their own.
+        return max(fitted.held_out - self.noise.std**2, 1e-6)
+
+    def finish(self, result: Array) -> Array:
+        """Return the picture for the user from what the tiles were joined into."""
+        return result
+
+
+class Denoising(Work):
+    """Noise goes; its level is estimated unless given.
+
+    Noise that is correlated between neighbours (camera pictures) is nearly white between pixels
+    two apart: such a picture is taken apart into its four interleaved quarters, restored with
+    these side by side, and put together again.
+    """
+
+    start_share = 0.3
+
+    def __init__(self, pixels: Array, settings: Settings) -> None:
+        noise = estimate_noise(to_tensor(pixels)[0])
+        self.size = pixels.shape[:2]
+        self.shuffled = noise.kind == "correlated" and min(self.size) >= 32
+        if self.shuffled:
+            pixels = quarters(pixels)
+            noise = replace(noise, std=estimate_noise(to_tensor(pixels)[0]).std)
+        if settings.noise_std is not None:
+            noise = replace(noise, std=settings.noise_std)
+        recipe = recipe_for("denoise", settings, noise_std=noise.std)
+        super().__init__(pixels, recipe, settings)
+        self.noise = noise
+        if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
+            self.tiles = [self.whole]
+            if settings.iterations is None:
+                self.recipe = _more_for_large(recipe, pixels.shape[0] * pixels.shape[1])
+
+    def first(self) -> Array:
+        return self.finish(self.pixels)
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        std = 0.0 if self.noise is None else self.noise.std
+        noisy = to_tensor(tile.cut(self.pixels), device)[0]
+        estimate = yield from nonlocal_estimate(noisy, std)
+        return to_array(estimate[None])
+
+    def finish(self, result: Array) -> Array:
+        return together(result, self.size) if self.shuffled else result
+
+
+class Inpainting(Work):
+    """The white part of a mask is filled; everything else comes back as it was.
+
+    Only tiles with holes are worked on. Held-out pixels decide how much of the fit and how much
+    of the biharmonic fill goes into the result.
+    """
+
+    def __init__(self, pixels: Array, mask: Array, settings: Settings) -> None:
+        missing = mask > 0
+        hole = classical.hole_radius(missing)
+        super().__init__(pixels, recipe_for("inpaint", settings, hole=hole), settings)
+        self.mask = mask[:, :, None]
+        self.missing = missing
+        self.seed = settings.seed
+        area = region_of_interest(mask, max(CONTEXT, round(2 * hole)))
+        self.tiles = [
+            tile for tile in plan_tiles(area, self.side, OVERLAP) if tile.cut(missing).any()
+        ]
+        for tile in self.tiles:
+            if tile.cut(missing).all():
+                raise InputError(
+                    "The hole is too large: there is nothing near it to restore from.",
+                    "Mark less, or scale the picture down first.",
+                )
+
+    def first(self) -> Array:
+        mean = self.pixels[~self.missing].mean(axis=0)
+        return np.where(self.missing[:, :, None], mean, self.pixels).astype(np.float32)
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        yield 0.0
+        hidden = tile.cut(self.missing) | self._held_pixels(tile)
+        return classical.fill(tile.cut(self.pixels), hidden)
+
+    def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        known = (~tile.cut(self.missing)).astype(np.float32)
+        return replace(super().problem(tile, start, device), known=to_tensor(known, device))
+
+    def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
+        if not self.recipe.hold_out:
+            return None
+        held = self._held_pixels(tile).astype(np.float32)
+        return to_tensor(held, problem.known.device)
+
+    def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        fit = to_array(fitted.picture)
+        return start + self._weight(tile, start, fit) * (fit - start)
+
+    def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
+        held = self._held_pixels(tile)
+        if not held.any():
+            return None
+        difference = self.join(tile, start, fitted)[held] - tile.cut(self.pixels)[held]
+        return float(np.mean(difference**2))
+
+    def finish(self, result: Array) -> Array:
+        blended = self.pixels + self.mask * (result - self.pixels)
+        return np.where(self.mask > 0, blended, self.pixels).astype(np.float32)
+
+    def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
+        held = self._held_pixels(tile)
+        return _best_weight(tile.cut(self.pixels)[held], start[held], fit[held])
+
+    def _held_pixels(self, tile: Tile) -> Array:
+        """Choose the same held-out pixels for start, fit and join: bool h×w."""
+        known = to_tensor((~tile.cut(self.missing)).astype(np.float32))
+        generator = torch.Generator().manual_seed(self.seed)
+        held = hold_out(known, self.recipe.hold_out, generator)[1]
+        return to_array(held)[:, :, 0] > 0
+
+
+class Enlarging(Work):
+    """Super-resolution: the picture whose Lanczos reduction is the one given."""
+
+    def __init__(self, pixels: Array, settings: Settings) -> None:
+        self.factor = settings.factor
+        super().__init__(pixels, recipe_for("super-resolution", settings), settings)
+        self.operator = Lanczos(self.factor)
+
+    def first(self) -> Array:
+        return classical.enlarge(self.pixels, self.factor)
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        yield 0.0
+        return classical.enlarge(tile.cut(self.pixels), self.factor)
+
+    def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        return replace(
+            super().problem(tile, tile.cut(self.pixels), device),
+            height=tile.height * self.factor,
+            width=tile.width * self.factor,
+            operator=self.operator,
+            start=to_tensor(start, device),
+        )
+
+    def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        return to_array(fitted.picture)
+
+
+class JpegRestoration(Work):
+    """Blocks and ringing of JPEG go; their strength follows from the quality."""
+
+    start_share = 0.3
+
+    def __init__(self, pixels: Array, quality: int, settings: Settings) -> None:
+        super().__init__(pixels, recipe_for("jpeg", settings), settings)
+        self.quality = quality
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        decoded = to_tensor(tile.cut(self.pixels), device)[0]
+        estimate = yield from nonlocal_estimate(decoded, jpeg_error(self.quality))
+        return to_array(estimate[None])
+
+
+def jpeg_error(quality: int) -> float:
+    """Return the typical error (standard deviation, 0–1) that JPEG of a quality leaves."""
+    scale = 50 / quality if quality < 50 else 2 - quality / 50
+    return min(0.1, 0.0195 * scale**0.5)
+
+
+def to_tensor(pixels: Array, device: torch.device | str = "cpu") -> Tensor:
+    """Turn H×W×C (or H×W) into 1×C×H×W."""
+    planes = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].to(device)
+
+
+def to_array(tensor: Tensor) -> Array:
+    """Turn 1×C×H×W into H×W×C."""
+    array: Array = tensor[0].permute(1, 2, 0).float().cpu().numpy()
+    return array
+
+
+def quarters(pixels: Array) -> Array:
+    """Lay the four interleaved quarters of a picture side by side; odd sides gain a pixel."""
+    even = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
+    rows = [np.concatenate([even[y::2, x::2] for x in (0, 1)], axis=1) for y in (0, 1)]
+    return np.concatenate(rows, axis=0)
+
+
+def together(mosaic: Array, size: tuple[int, int]) -> Array:
+    """Undo `quarters` for a picture of size (height, width)."""
+    height, width = mosaic.shape[0] // 2, mosaic.shape[1] // 2
+    pixels = np.empty_like(mosaic)
+    for y in (0, 1):
+        for x in (0, 1):
+            quarter = mosaic[y * height : (y + 1) * height, x * width : (x + 1) * width]
+            pixels[y::2, x::2] = quarter
+    return pixels[: size[0], : size[1]]
+
+
+def _more_for_large(recipe: Recipe, pixels: int) -> Recipe:
+    """Give a picture above 512×512 more iterations, so that each part is seen often enough."""
+    growth = max(1.0, pixels / 512**2) ** 0.5
+    return replace(recipe, iterations=round(recipe.iterations * growth))
+
+
+def _best_weight(truth: Array, start: Array, fit: Array) -> float:
+    """Return the weight 0–1 of the fit that predicts held-out values best (least squares)."""
+    if truth.size == 0:
+        return 1.0
+    change = (fit - start).astype(np.float64)
+    energy = float((change**2).sum())
+    if energy == 0:
+        return 0.0
+    return float(np.clip(((truth - start) * change).sum() / energy, 0, 1))

@@ -1,0 +1,162 @@
+"""What the network is shown in one iteration, and where its answer counts.
+
+A `LatentView` is Deep Image Prior as published: fixed noise z (a little perturbed each time) in,
+the whole picture out. A `BlindSpotView` shows the noisy picture itself with a part of its values
+replaced by their neighbours' mean; the answer counts only where the network could not look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dip_engine.networks import Generator, latent
+from dip_engine.presets import Recipe
+
+DROPPED = 0.3
+
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One answer of the network.
+
+    Attributes:
+        picture: 1×C×h×w float32, with gradient.
+        window: rows and columns of the whole picture it covers.
+        counts: 1×C×h×w weight of each value in loss and average, or None for all.
+    """
+
+    picture: Tensor
+    window: Window
+    counts: Tensor | None = None
+
+
+class View(Protocol):
+    """Draws what one iteration looks at."""
+
+    def shoot(self, network: Generator) -> Shot:
+        """Run the network once on fresh random numbers."""
+        ...
+
+
+class LatentView:
+    """Deep Image Prior: z + fresh noise in, a picture out.
+
+    Args:
+        network: tells the size and number of channels of z.
+        height, width: of the picture.
+        recipe: `z_noise` and `grid`.
+        cpu: generator of z itself, the same on every device.
+        fresh: generator on the device, for the noise of each iteration.
+        dtype: number format of the network.
+    """
+
+    def __init__(
+        self,
+        network: Generator,
+        height: int,
+        width: int,
+        recipe: Recipe,
+        *,
+        cpu: torch.Generator,
+        fresh: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        padded = network.padded_size(height, width)
+        z = latent(network, *padded, cpu, grid=recipe.grid)
+        self.z = z.to(fresh.device, dtype).contiguous(memory_format=torch.channels_last)
+        self.size = height, width
+        self.z_noise = recipe.z_noise
+        self.fresh = fresh
+
+    def shoot(self, network: Generator) -> Shot:
+        z = self.z
+        if self.z_noise:
+            z = z + self.z_noise * torch.empty_like(z).normal_(generator=self.fresh)
+        height, width = self.size
+        picture = network(z)[:, :, :height, :width]
+        return Shot(picture, (slice(0, height), slice(0, width)))
+
+
+class BlindSpotView:
+    """The noisy picture with 30 % of its values dropped, each channel for itself.
+
+    Args:
+        noisy: 1×C×H×W float32 on the device.
+        crop: side of the random window of one iteration.
+        fresh: generator on the noisy picture's device.
+        dtype: number format of the network.
+    """
+
+    def __init__(
+        self, noisy: Tensor, crop: int, *, fresh: torch.Generator, dtype: torch.dtype
+    ) -> None:
+        self.noisy = noisy
+        self.neighbours = _neighbour_mean(noisy)
+        self.crop = crop
+        self.fresh = fresh
+        self.dtype = dtype
+
+    def shoot(self, network: Generator) -> Shot:
+        rows, columns = self._window()
+        noisy = self.noisy[:, :, rows, columns]
+        dropped = torch.rand(noisy.shape, generator=self.fresh, device=noisy.device) < DROPPED
+        seen = torch.where(dropped, self.neighbours[:, :, rows, columns], noisy)
+        residual = self._turned(network, seen)
+        return Shot(_blur(seen) + residual, (rows, columns), dropped.float())
+
+    def _window(self) -> Window:
+        return tuple(self._side(size) for size in self.noisy.shape[-2:])  # type: ignore[return-value]
+
+    def _side(self, size: int) -> slice:
+        """Draw a window's side; windows may start outside, so that borders are seen as often."""
+        if size <= self.crop:
+            return slice(0, size)
+        reach = self.crop // 2
+        start = self._integer(-reach, size - self.crop + reach + 1)
+        start = min(max(start, 0), size - self.crop)
+        return slice(start, start + self.crop)
+
+    def _integer(self, low: int, high: int) -> int:
+        device = self.fresh.device
+        return int(torch.randint(low, high, (), generator=self.fresh, device=device))
+
+    def _turned(self, network: Generator, seen: Tensor) -> Tensor:
+        """Run the network on one of the eight orientations and turn its answer back."""
+        height, width = seen.shape[-2:]
+        padded = network.padded_size(height, width)
+        x = F.pad(seen, [0, padded[1] - width, 0, padded[0] - height], mode="replicate")
+        turn = self._integer(0, 8)
+        flips = [axis for axis, bit in ((2, 1), (3, 2)) if turn & bit]
+        x = x.flip(flips) if flips else x
+        x = x.transpose(2, 3) if turn & 4 else x
+        x = network(x.to(self.dtype).contiguous(memory_format=torch.channels_last))
+        x = x.transpose(2, 3) if turn & 4 else x
+        x = x.flip(flips) if flips else x
+        return x[:, :, :height, :width]
+
+
+def _neighbour_mean(picture: Tensor) -> Tensor:
+    """Return the mean of the 8 neighbours: edges count 1, corners ½."""
+    kernel = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]]) / 6
+    return _filter(picture, kernel)
+
+
+def _blur(picture: Tensor) -> Tensor:
+    """Gaussian blur, σ 1.2 pixels, 7×7."""
+    x = torch.arange(-3.0, 4.0)
+    line = torch.exp(-(x**2) / (2 * 1.2**2))
+    kernel = torch.outer(line, line)
+    return _filter(picture, kernel / kernel.sum())
+
+
+def _filter(picture: Tensor, kernel: Tensor) -> Tensor:
+    channels, border = picture.shape[1], kernel.shape[0] // 2
+    kernel = kernel.to(picture).expand(channels, 1, *kernel.shape)
+    return F.conv2d(F.pad(picture, [border] * 4, mode="replicate"), kernel, groups=channels)
