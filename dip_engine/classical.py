@@ -54,7 +54,7 @@ def fill(pixels: Array, missing: Array) -> Array:
     return np.clip(filled, low, high).astype(np.float32)
 
 
-def _biharmonic(missing: Array) -> tuple[sparse.csc_matrix, sparse.csr_matrix]:
+def _biharmonic(missing: Array) -> tuple[Any, Any]:
     """Return the equations ΔΔu = 0 at missing pixels, split by unknown and known pixels.
 
     At the picture's border the Laplacian loses the neighbours that are outside, as reflection
@@ -66,8 +66,8 @@ def _biharmonic(missing: Array) -> tuple[sparse.csc_matrix, sparse.csr_matrix]:
     return rows[:, missing.ravel()].tocsc(), rows
 
 
-def _laplacian(height: int, width: int) -> sparse.csr_matrix:
-    def second_difference(n: int) -> sparse.csr_matrix:
+def _laplacian(height: int, width: int) -> Any:
+    def second_difference(n: int) -> Any:
         ones = np.ones(max(n - 1, 0))
         matrix = sparse.diags([ones, ones], [-1, 1], shape=(n, n), format="csr")
         return matrix - sparse.diags(np.asarray(matrix.sum(axis=1)).ravel())

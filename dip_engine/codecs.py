@@ -25,7 +25,7 @@ from dip_engine.metadata import Metadata
 Samples = np.ndarray[Any, np.dtype[Any]]
 
 JPEG_QUALITY = 95
-_PNG_COMPRESSION = 6
+_PNG_COMPRESSION = 4
 _WEBP_LIMIT, _JPEG_LIMIT = 16383, 65500  # pixels a side
 _SPLIT = "Save the one you want to restore as its own file."
 _PALETTE, _CMYK, _YCBCR = 3, 5, 6  # colour models of TIFF
@@ -251,7 +251,7 @@ def _encode_with_pillow(samples: Samples, kind: str, metadata: Metadata) -> byte
         options |= {"dpi": tuple(min(round(d), 65535) for d in metadata.dpi or (0, 0))}
     else:
         exif = meta.exif_with_dpi(metadata)
-        options |= {"lossless": True, "exact": True, "method": 4, "quality": 70}
+        options |= {"lossless": True, "exact": True, "method": 3, "quality": 50}
     file = io.BytesIO()
     image.save(file, kind, exif=meta.EXIF_PREFIX + exif if exif else b"", **options)
     return file.getvalue()

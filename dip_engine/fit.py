@@ -12,44 +12,24 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dip_engine import networks
+from dip_engine.average import UNSEEN, Average
+from dip_engine.guard import GradientClip, RollBack, perturb
 from dip_engine.operators import identity
 from dip_engine.presets import Recipe
-from dip_engine.stopping import HeldOut, diverged
-from dip_engine.views import BlindSpotView, LatentView, View
+from dip_engine.problem import Problem
+from dip_engine.stopping import HeldOut
+from dip_engine.views import BlindSpotView, LatentView, View, Window
 
 CHECK = 10  # iterations between two looks at the numbers; each look waits for the device
 CHECKPOINT = 50
-ROLL_BACKS = 5
 SAMPLE = 250_000  # pixels on which the error of a large picture is measured
-UNSEEN = 1e-6  # weight of the start in the average: it counts only until there is an answer
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is known.
-
-    Attributes:
-        observed: y, 1×C×h×w float32.
-        known: w, 1×1×h×w or 1×C×h×w, 1 where y was measured and 0 where not.
-        height, width: of the picture x.
-        operator: A, from 1×C×height×width to the shape of y.
-        start: 1×C×height×width classical estimate, shown where the network has not yet answered,
-            or None.
-    """
-
-    observed: Tensor
-    known: Tensor
-    height: int
-    width: int
-    operator: Callable[[Tensor], Tensor] = identity
-    start: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +49,18 @@ class Fitted:
     Attributes:
         picture: 1×C×height×width float32.
         iteration: the snapshot's.
+        held_out: mean squared error of the snapshot on held-out values, or None.
         iterations: how many were run.
         reason: why the fit ended.
         loss: mean squared error to y where it was known, or None when nothing was checked.
-        held_out: mean squared error on held-out values, or None.
-        held: the held-out part of y as a mask, or None.
     """
 
     picture: Tensor
     iteration: int
+    held_out: float | None
     iterations: int
     reason: str
     loss: float | None
-    held_out: float | None
-    held: Tensor | None = None
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -123,69 +101,56 @@ def fit(
     cpu = torch.Generator().manual_seed(seed)
     fresh = torch.Generator(device).manual_seed(seed)
     network = build(recipe, problem.observed.shape[1], cpu).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
     optimiser = torch.optim.Adam(
         network.parameters(), lr=recipe.learning_rate, betas=_betas(recipe), fused=_fused(device)
     )
     average = Average(problem, recipe.average)
-    clip = GradientClip() if recipe.network == "blind-spot" else None
-    watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4)
-    safe = Checkpoint(network, average)
-    best: Tensor | None = None
-    losses: list[float] = []
-    error: float | None = None
-    slower, roll_backs = 1.0, 0
+    clip = GradientClip(network) if recipe.network == "blind-spot" else None
+    roll_back = RollBack(network, average, optimiser)
+    best = Best(recipe, average, keep=held is not None)
+    loss_now: float | None = None
     reason = "all iterations done"
 
     for iteration in range(1, recipe.iterations + 1):
-        _set_rate(optimiser, slower * learning_rate(recipe, iteration))
+        _set_rate(optimiser, roll_back.slower * learning_rate(recipe, iteration))
         if recipe.weight_noise:
             perturb(network, recipe.weight_noise, fresh)
 
         shot = view.shoot(network)
-        rows, columns = shot.window
         loss = weighted_error(problem, shot.picture, weight, shot.counts, shot.window)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if clip is not None:
-            clip(network.parameters())
+            clip()
         optimiser.step()
-        average.add(shot.picture.detach(), rows, columns, shot.counts)
+        average.add(shot.picture.detach(), shot.window, shot.counts)
 
         if iteration % CHECK == 0 or iteration == recipe.iterations:
-            losses.append(loss.item())
-            if diverged(losses):
-                roll_backs += 1
-                if roll_backs > ROLL_BACKS or not safe.iteration:
+            loss_now = loss.item()
+            if roll_back.if_diverged(loss_now):
+                if roll_back.gave_up:
                     reason = "the fit diverged"
                     break
-                safe.restore(network, average)
-                optimiser.state.clear()
-                slower, losses = slower / 2, []
                 continue
-            error = held_out_error(problem, average, held, view)
-            if error is not None and watch.better(iteration, error) and held is not None:
-                best = average.picture()
+            best.look(iteration, held_out_error(problem, average, held, view))
             if iteration % CHECKPOINT == 0:
-                safe.save(network, average, iteration)
-        yield Step(iteration, losses[-1] if losses else None, error, average.picture)
+                roll_back.save()
+
+        yield Step(iteration, loss_now, best.error, average.picture)
         if stop is not None and stop.is_set():
             reason = "stopped by hand"
             break
         if out_of_time():
             reason = "time limit reached"
             break
-        if error is not None and watch.finished(iteration):
+        if best.finished(iteration):
             reason = "held-out error stopped falling"
             break
 
-    if best is None:
-        picture, snapshot = average.picture(), iteration
-    else:
-        picture, snapshot, error = best, watch.best_iteration, watch.best
-    return Fitted(picture, snapshot, iteration, reason, losses[-1] if losses else None, error, held)
+    return Fitted(*best.choose(iteration), iteration, reason, loss_now)
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:
@@ -197,7 +162,7 @@ def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks
         "blind-spot": networks.BlindSpot,
     }
     network = kinds[recipe.network](channels, **recipe.build)
-    networks.initialise(network, generator)
+    networks.initialise(network, generator, silent=recipe.residual)
     return network
 
 
@@ -218,7 +183,7 @@ def weighted_error(
     picture: Tensor,
     weight: Tensor,
     counts: Tensor | None,
-    window: tuple[slice, slice],
+    window: Window,
 ) -> Tensor:
     """Return the mean squared error of A(picture) to y where `weight` (and `counts`) say so."""
     observed = problem.observed
@@ -250,82 +215,41 @@ def held_out_error(
         return float(difference.square().sum() / known.sum()) if known.any() else None
     if held is None or not held.any():
         return None
-    whole = (slice(0, problem.height), slice(0, problem.width))
+    whole = slice(0, problem.height), slice(0, problem.width)
     return float(weighted_error(problem, average.picture(), held, None, whole))
 
 
-class Average:
-    """Exponential average of outputs, each pixel weighted by how often its answer counted.
+class Best:
+    """The picture to return: the snapshot with the lowest held-out error, or else the last.
 
-    The memory grows with the fit, so that the poor first outputs are soon forgotten.
+    Args:
+        recipe: its patience and budget.
+        average: what is shown.
+        keep: keep snapshots. The blind-spot network's average does not get worse with time.
     """
 
-    def __init__(self, problem: Problem, decay: float) -> None:
-        shape = (1, problem.observed.shape[1], problem.height, problem.width)
-        start = problem.observed.new_zeros(shape) if problem.start is None else problem.start
-        self.total = UNSEEN * start
-        self.weight = torch.full_like(start, UNSEEN)
-        self.decay = decay
-        self.seen = 0.0
+    def __init__(self, recipe: Recipe, average: Average, *, keep: bool) -> None:
+        self.watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4)
+        self.average = average
+        self.keep = keep
+        self.error: float | None = None
+        self.picture: Tensor | None = None
 
-    def add(self, picture: Tensor, rows: slice, columns: slice, counts: Tensor | None) -> None:
-        """Mix in an output of the window rows×columns."""
-        self.seen += picture[0, 0].numel() / self.total[0, 0].numel()
-        decay = min(self.decay, 1 - 1 / (1 + 0.3 * self.seen))
-        total = self.total[:, :, rows, columns]
-        weight = self.weight[:, :, rows, columns]
-        counted = torch.ones_like(picture) if counts is None else counts
-        total.mul_(decay).add_(picture * counted, alpha=1 - decay)
-        weight.mul_(decay).add_(counted, alpha=1 - decay)
+    def look(self, iteration: int, error: float | None) -> None:
+        """Note the held-out error of an iteration."""
+        self.error = error
+        if error is not None and self.watch.better(iteration, error) and self.keep:
+            self.picture = self.average.picture()
 
-    def picture(self, stride: int = 1) -> Tensor:
-        """Return a copy of the average, 1×C×H×W, or of every `stride`-th row and column."""
-        return self.total[:, :, ::stride, ::stride] / self.weight[:, :, ::stride, ::stride]
+    def finished(self, iteration: int) -> bool:
+        """Return True when the held-out error has stopped falling."""
+        return self.error is not None and self.watch.finished(iteration)
 
-
-class GradientClip:
-    """Cut gradients to twice the running mean of their norm: no single step can wreck a fit."""
-
-    def __init__(self) -> None:
-        self.mean: Tensor | None = None
-
-    def __call__(self, parameters: Iterable[nn.Parameter]) -> None:
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        mean = norm if self.mean is None else self.mean
-        scale = (2 * mean / norm.clamp_min(1e-12)).clamp_max(1.0)
-        torch._foreach_mul_(gradients, scale)
-        self.mean = 0.95 * mean + 0.05 * torch.minimum(norm, 2 * mean)
-
-
-class Checkpoint:
-    """A copy of weights and average to which a diverged fit returns."""
-
-    def __init__(self, network: nn.Module, average: Average) -> None:
-        self.iteration = 0
-        self.weights: list[Tensor] = []
-        self.total, self.weight = average.total, average.weight
-
-    def save(self, network: nn.Module, average: Average, iteration: int) -> None:
-        self.iteration = iteration
-        self.weights = [p.detach().clone() for p in network.parameters()]
-        self.total, self.weight = average.total.clone(), average.weight.clone()
-
-    @torch.no_grad()
-    def restore(self, network: nn.Module, average: Average) -> None:
-        for parameter, saved in zip(network.parameters(), self.weights, strict=True):
-            parameter.copy_(saved)
-        average.total.copy_(self.total)
-        average.weight.copy_(self.weight)
-
-
-@torch.no_grad()
-def perturb(network: nn.Module, amount: float, generator: torch.Generator) -> None:
-    """Add noise to the convolutions' weights, relative to each layer's spread (large holes)."""
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            noise = torch.empty_like(parameter).normal_(generator=generator)
-            parameter.add_(noise * parameter.std() * amount)
+    def choose(self, iteration: int) -> tuple[Tensor, int, float | None]:
+        """Return picture, iteration and held-out error of the snapshot to deliver."""
+        if self.picture is None:
+            return self.average.picture(), iteration, self.error
+        return self.picture, self.watch.best_iteration, self.watch.best
 
 
 def _view(
@@ -339,7 +263,14 @@ def _view(
     if recipe.network == "blind-spot":
         return BlindSpotView(problem.observed, recipe.crop, fresh=fresh, dtype=dtype)
     return LatentView(
-        network, problem.height, problem.width, recipe, cpu=cpu, fresh=fresh, dtype=dtype
+        network,
+        problem.height,
+        problem.width,
+        recipe,
+        cpu=cpu,
+        fresh=fresh,
+        dtype=dtype,
+        start=problem.start if recipe.residual else None,
     )
 
 

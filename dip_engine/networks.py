@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,16 @@ class Convolution(nn.Conv2d):
     """A convolution that keeps the size (÷ stride) and computes in the format of its input."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: str = "reflect"
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: str = "reflect",
+        bias: bool = True,
     ) -> None:
-        super().__init__(inputs, outputs, kernel, stride=stride)
+        super().__init__(inputs, outputs, kernel, stride=stride, bias=bias)
         self.border = kernel // 2
         self.border_mode = padding
 
@@ -72,6 +80,7 @@ class Generator(nn.Module):
     """
 
     inputs: int = 32
+    head: nn.Conv2d
     latent_scale: int = 1
     multiple: int = 32
     minimum: int = 64
@@ -210,17 +219,17 @@ class DeepDecoder(Generator):
     def __init__(self, outputs: int = 3, *, width: int = 64, layers: int = 6) -> None:
         super().__init__()
         self.inputs = width
-        self.steps = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in range(layers))
+        self.steps = nn.ModuleList(Convolution(width, width, 1, bias=False) for _ in range(layers))
         self.norms = nn.ModuleList(BatchNorm(width) for _ in range(layers))
-        self.head = nn.Conv2d(width, outputs, 1, bias=False)
+        self.head = Convolution(width, outputs, 1, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
         for index, (step, norm) in enumerate(zip(self.steps, self.norms, strict=True)):
-            z = F.conv2d(z, step.weight.to(z.dtype))
+            z = step(z)
             if index < len(self.steps) - 1:
                 z = enlarge(z, "bilinear")
             z = norm(F.relu(z))
-        return torch.sigmoid(F.conv2d(z, self.head.weight.to(z.dtype)).float())
+        return torch.sigmoid(self.head(z).float())
 
 
 class BlindSpot(Generator):
@@ -243,7 +252,7 @@ class BlindSpot(Generator):
         self.lifts = nn.ModuleList()
         self.skips = nn.ModuleList()
         self.ups = nn.ModuleList()
-        for index, (fine, coarse) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (fine, coarse) in enumerate(pairwise(widths)):
             self.downs.append(
                 nn.ModuleList(
                     [
@@ -284,10 +293,11 @@ def enlarge(x: Tensor, mode: str) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
 
 
-def initialise(network: nn.Module, generator: torch.Generator) -> None:
+def initialise(network: Generator, generator: torch.Generator, *, silent: bool = False) -> None:
     """Draw all weights anew from `generator` with PyTorch's default distributions.
 
-    Drawn on the CPU, so that a seed gives the same network on every device.
+    Drawn on the CPU, so that a seed gives the same network on every device. With `silent`, and in
+    a `BlindSpot`, the last convolution starts at zero: a residual begins with no change.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -295,7 +305,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-    if isinstance(network, BlindSpot):
+    if silent or isinstance(network, BlindSpot):
         nn.init.zeros_(network.head.weight)
         if network.head.bias is not None:
             nn.init.zeros_(network.head.bias)

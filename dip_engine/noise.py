@@ -1,4 +1,4 @@
-"""How noisy is a picture, and is its noise white? Estimated from the picture alone.
+"""How noisy is a picture, is its noise white, and what has clipping done to it?
 
 The level follows the idea of Ponomarenko and others (2007): noise is white, texture is not. Patches
 with little energy in the low frequencies of their cosine transform are taken to be flat, and the
@@ -20,6 +20,8 @@ _MOST_PATCHES = 60_000  # per channel; more add time, not precision
 _FLAT_PATCHES = 0.1  # of the patches are taken to be flat
 _LOW, _HIGH = 5, 8  # sums of the two frequencies: up to _LOW is texture, from _HIGH on is noise
 _CLEAR = 2.5  # standard deviations between a patch's mean and the ends of the scale
+_MARGIN = 0.1  # distance from the ends of the scale while the noise is unknown
+_QUANTUM = 4 / 255  # nearer to the ends than this a patch is taken to be saturated
 
 _BLOCK = 16  # pixels
 _FLAT_BLOCKS = 0.03  # of the blocks, in which the correlation of neighbours is measured
@@ -77,16 +79,16 @@ def _white_variance(channel: torch.Tensor, clipped: bool) -> float:
     texture = power[:, (order > 0) & (order <= _LOW * size // _PATCH)].sum(1)
     noise = power[:, order >= _HIGH * size // _PATCH].mean(1)
 
-    variance = _over_flat(texture, noise)
     if not clipped:
-        return variance
+        return _over_flat(texture, noise)
     # Near the ends of the scale the noise is cut off: those patches wait outside, if others remain.
-    for _ in range(3):
-        distance = torch.minimum(means, 1 - means)
-        enough = distance.topk(max(1, len(distance) // 10)).values[-1]
-        inside = distance >= torch.clamp(enough, max=_CLEAR * math.sqrt(variance))
-        seen = _over_flat(texture[inside], noise[inside])
-        variance = _unclipped(seen, means[inside])
+    distance = torch.minimum(means, 1 - means)
+    enough = float(distance.topk(max(1, len(distance) // 10)).values[-1])
+    limit, variance = _MARGIN, 0.0
+    for _ in range(4):
+        inside = distance >= min(enough, limit)
+        variance = _unclipped(_over_flat(texture[inside], noise[inside]), means[inside])
+        limit = max(_CLEAR * math.sqrt(variance), _QUANTUM)
     return variance
 
 
@@ -98,21 +100,59 @@ def _over_flat(texture: torch.Tensor, noise: torch.Tensor) -> float:
 
 def _unclipped(seen: float, means: torch.Tensor) -> float:
     """Return the variance that noise had before clipping to 0–1 left `seen` around `means`."""
+    some = means[:: max(1, len(means) // 4000)]
     variance = seen
     for _ in range(8):
         std = max(math.sqrt(variance), 1e-6)
-        low, high = -means / std, (1 - means) / std
-        inside = torch.special.ndtr(high) - torch.special.ndtr(low)
-        above = torch.special.ndtr(-high)
-        at_low, at_high = _normal(low), _normal(high)
-        # Moments of the clipped normal, about its own mean before clipping.
-        first = std * (at_low - at_high) + low * std * torch.special.ndtr(low) + high * std * above
-        second = std**2 * (inside + low * at_low - high * at_high)
-        second = second + (low * std).square() * torch.special.ndtr(low)
-        second = second + (high * std).square() * above
-        left = float((second - first.square()).mean()) / std**2
-        variance = seen / max(left, 0.25)
+        left = float(_clipped_moments(_before_clipping(some, std), std)[1].mean()) / std**2
+        variance = seen / max(left, 0.2)
     return variance
+
+
+def undo_clipping(estimate: torch.Tensor, noisy: torch.Tensor, noise_std: float) -> torch.Tensor:
+    """Undo the bias that clipping gives to every denoiser.
+
+    Noise that was clipped to 0–1 no longer has mean zero: black with noise is gray on average, and
+    this average is what a denoiser finds. The mean of a clipped normal distribution is inverted
+    (the idea of Foi, 2009), at each end of the scale only if `noisy` has about as many pixels
+    there as clipping would leave.
+
+    Args:
+        estimate: C×H×W, 0–1, denoised.
+        noisy: C×H×W, 0–1, what it was denoised from.
+        noise_std: standard deviation of the noise before clipping, on the 0–1 scale.
+
+    Returns:
+        The estimate without the bias, of the same shape.
+    """
+    level = _before_clipping(estimate, noise_std)
+    for end in (0, 1):
+        half = (level < 0.5) if end == 0 else (level >= 0.5)
+        expected = torch.special.ndtr(-(level - end).abs() / noise_std)[half].sum()
+        trusted = (noisy == end).sum() >= 0.5 * expected
+        level = torch.where(half & ~trusted, estimate, level)
+    return level
+
+
+def _before_clipping(mean: torch.Tensor, std: float) -> torch.Tensor:
+    """Return the level 0–1 around which noise, once clipped, has the given mean."""
+    levels = torch.linspace(0, 1, 1025, device=mean.device)
+    means = _clipped_moments(levels, std)[0]
+    after = torch.searchsorted(means, mean.contiguous()).clamp(1, 1024)
+    low, high = means[after - 1], means[after]
+    part = ((mean - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
+    return levels[after - 1] + part / 1024
+
+
+def _clipped_moments(level: torch.Tensor, std: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and variance of normal noise around `level` after clipping to 0–1."""
+    low, high = -level / std, (1 - level) / std
+    below, above = torch.special.ndtr(low), torch.special.ndtr(-high)
+    at_low, at_high = _normal(low), _normal(high)
+    first = at_low - at_high + low * below + high * above
+    second = 1 - below - above + low * at_low - high * at_high
+    second = second + low.square() * below + high.square() * above
+    return level + std * first, std**2 * (second - first.square())
 
 
 def _normal(places: torch.Tensor) -> torch.Tensor:
@@ -127,7 +167,7 @@ def _flat_blocks(channel: torch.Tensor) -> tuple[float, float]:
         return 0.0, 0.0
     blocks = channel.unfold(0, size, size).unfold(1, size, size).reshape(-1, size, size)
     means = blocks.mean((1, 2))
-    middle = (means > 0.1) & (means < 0.9)
+    middle = (means > _MARGIN) & (means < 1 - _MARGIN)
     if int(middle.sum()) >= 4:
         blocks, means = blocks[middle], means[middle]
     ramp = torch.arange(size) - (size - 1) / 2

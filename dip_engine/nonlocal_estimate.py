@@ -1,13 +1,15 @@
 """The non-local estimate: groups of similar patches, filtered in closed form.
 
-Nothing is trained and nothing is fitted by descent. With Y the noisy patches of a group (k×n), X the
-same patches of an earlier estimate and s the noise level:
+Nothing is trained and nothing is fitted by descent. With Y the noisy patches of a group (k×n), X
+the same patches of an earlier estimate and s the noise level:
 
-1. all channels stacked, Θ = I − n·s²·(YYᵀ + δI)⁻¹, which minimises Stein's unbiased estimate of the
-   risk of ΘY;
-2. luminance by Θ = XXᵀ(XXᵀ + n·s²·I)⁻¹, colour by a Wiener filter of the group's 3-D cosine transform;
+1. all channels stacked, Θ = I − n·s²·(YYᵀ + δI)⁻¹, which minimises Stein's unbiased estimate of
+   the risk of ΘY;
+2. luminance by Θ = XXᵀ(XXᵀ + n·s²·I)⁻¹, colour by a Wiener filter of the group's 3-D cosine
+   transform;
 3. luminance once more by the empirical Bayes estimate from the group's patch covariance and by the
-   3-D cosine transform, colour by that transform twice; the estimates of steps 2 and 3 are averaged.
+   3-D cosine transform, colour by that transform twice; the estimates of steps 2 and 3 are
+   averaged.
 
 The ideas come from NL-Ridge (Herbreteau and Kervrann, 2022), NL-Bayes (Lebrun, Buades and Morel,
 2013) and BM3D (Dabov and others, 2007). White Gaussian noise of one level is assumed.
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dip_engine.noise import undo_clipping
 from dip_engine.patch_groups import Canvas, blocks
 
 # groups (references × k × channels × values) in; estimates of that shape and weights out, the
@@ -72,7 +75,8 @@ def nonlocal_estimate(
     height, width = noisy.shape[1:]
     planes = torch.tensordot(colours, _enlarged(noisy), 1)
     clean = yield from _denoise(planes, noise_std)
-    return torch.tensordot(colours.t(), clean, 1)[:, :height, :width].contiguous()
+    estimate = torch.tensordot(colours.t(), clean, 1)[:, :height, :width]
+    return undo_clipping(estimate, noisy, noise_std)
 
 
 def _denoise(noisy: torch.Tensor, noise_std: float) -> Generator[float, None, torch.Tensor]:
@@ -96,12 +100,12 @@ def _denoise(noisy: torch.Tensor, noise_std: float) -> Generator[float, None, to
     cosine = yield from progress.run(
         [noisy, pilot], guide, sizes.cosine, _wiener_cosine, cosine=True
     )
-    clean = 0.35 * ridge + 0.40 * bayes + 0.25 * cosine[:1]
+    clean: torch.Tensor = 0.35 * ridge + 0.40 * bayes + 0.25 * cosine[:1]
     if coloured:
         again = yield from progress.run(
             [chroma, cosine[1:]], guide, sizes.colour, _wiener_cosine, cosine=True
         )
-        clean = torch.cat((clean, 0.5 * cosine[1:] + 0.5 * again))
+        clean = torch.cat((clean, 0.25 * cosine[1:] + 0.75 * again))
     return clean
 
 
@@ -156,7 +160,7 @@ def _filter_groups(
     rows = [table.view(positions, -1) for table in tables]
     values = torch.zeros_like(rows[0])
     weights = values.new_zeros(positions, channels)
-    for some in members.split(_GROUPS_AT_ONCE):
+    for some in torch.split(members, _GROUPS_AT_ONCE):
         flat = some.reshape(-1)
         groups = [row.index_select(0, flat).view(*some.shape, channels, length) for row in rows]
         estimate, weight = group_filter(groups, noise_std)
@@ -260,8 +264,8 @@ def _colour_basis(like: torch.Tensor) -> torch.Tensor:
     """Return the orthonormal matrix from RGB to luminance and two differences (gray: 1×1)."""
     if like.shape[0] == 1:
         return torch.ones(1, 1, device=like.device)
-    rows = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
-    return (rows / rows.norm(dim=1, keepdim=True)).to(like)
+    rows = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]).to(like)
+    return rows / rows.square().sum(1, keepdim=True).sqrt()
 
 
 def _enlarged(picture: torch.Tensor) -> torch.Tensor:

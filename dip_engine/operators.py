@@ -19,8 +19,8 @@ from torch import Tensor
 class Lanczos:
     """Low-pass filter and decimation by a whole factor.
 
-    The paper's super-resolution operator: Lanczos2, 4·factor + 1 taps wide, phase ½, so that
-    pixel i of the small picture is the centre of a factor×factor block of the large one.
+    The paper's super-resolution operator, Lanczos2: pixel i of the small picture is the centre of
+    a factor×factor block of the large one, which for even factors lies between pixels.
 
     Args:
         factor: 2, 3, 4 or 8.
@@ -29,20 +29,17 @@ class Lanczos:
 
     def __init__(self, factor: int, *, lobes: int = 2) -> None:
         self.factor = factor
-        taps = torch.arange(2 * lobes * factor, dtype=torch.float64)
-        x = (taps + 0.5) / factor - lobes
+        count = 2 * lobes * factor - factor % 2
+        x = (torch.arange(count, dtype=torch.float64) - (count - 1) / 2) / factor
         kernel = torch.sinc(x) * torch.sinc(x / lobes)
         self.kernel = (kernel / kernel.sum()).float()
-        self.border = (len(taps) - factor) // 2
-        # An odd number of taps beyond the block is shared out unevenly.
-        self.remainder = (len(taps) - factor) - self.border
+        self.border = (count - factor) // 2
 
     def __call__(self, picture: Tensor) -> Tensor:
         """Return the small picture: 1×C×(H/factor)×(W/factor)."""
         channels = picture.shape[1]
         kernel = self.kernel.to(picture.device)
-        pad = [self.border, self.remainder, self.border, self.remainder]
-        x = F.pad(picture, pad, mode="replicate")
+        x = F.pad(picture, [self.border] * 4, mode="replicate")
         rows = kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
         columns = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
         x = F.conv2d(x, rows, stride=(self.factor, 1), groups=channels)
@@ -70,7 +67,7 @@ def block_dct(plane: Tensor) -> Tensor:
     """
     matrix = dct_matrix().to(plane.device)
     height, width = plane.shape[-2:]
-    blocks = plane.unflatten(-2, (height // 8, 8)).unflatten(-1, (width // 8, 8))
+    blocks = plane.reshape(*plane.shape[:-2], height // 8, 8, width // 8, 8)
     return torch.einsum("fi,...aibj,gj->...afbg", matrix, blocks, matrix)
 
 

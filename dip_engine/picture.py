@@ -24,6 +24,7 @@ from dip_engine import codecs, headers
 from dip_engine.errors import InputError, OutputError
 from dip_engine.headers import UnreadableError
 from dip_engine.metadata import Metadata
+from dip_engine.processes import is_running
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -271,16 +272,6 @@ def sweep_temporary(folder: Path) -> None:
     with suppress(OSError):
         for path in list(folder.iterdir()):
             match = _TEMPORARY.fullmatch(path.name)
-            if match and not _alive(int(match[1])):
+            if match and not is_running(int(match[1])):
                 with suppress(OSError):
                     path.unlink()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dip_engine.errors import InputError
 from dip_engine.job import Settings
 
 
@@ -28,6 +29,7 @@ class Recipe:
         weight_noise: noise added to each layer's weights, relative to their spread.
         average: decay of the exponential average of outputs; 0 shows the raw output.
         grid: z is the grid of coordinates instead of noise.
+        residual: the network makes the difference to the classical start instead of the picture.
         crop: side of the random window that one iteration of the blind-spot network sees.
         hold_out: share of the known values hidden from the loss.
         patience: see `stopping.HeldOut`.
@@ -44,6 +46,7 @@ class Recipe:
     weight_noise: float = 0.0
     average: float = 0.99
     grid: bool = False
+    residual: bool = False
     crop: int = 0
     hold_out: float = 0.02
     patience: int = 200
@@ -63,7 +66,7 @@ _BLIND = Recipe(
     share=0.15,
 )
 _FILL = Recipe("up", 500, cosine=True, patience=150)
-_SUPER = Recipe("up", 1000, z_noise=0.03, patience=400)
+_SUPER = Recipe("up", 1000, z_noise=0.03, hold_out=0.0, patience=0, residual=True)
 _JPEG = Recipe("up", 400, z_noise=1 / 30, patience=200, share=0.5)
 
 _RECIPES: dict[str, dict[str, Recipe]] = {
@@ -80,7 +83,7 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     "super-resolution": {
         "fast": replace(_SUPER, iterations=300),
         "balanced": _SUPER,
-        "best": replace(_SUPER, iterations=3000, patience=800),
+        "best": replace(_SUPER, iterations=3000),
     },
     "jpeg": {
         "fast": replace(_JPEG, iterations=150),
@@ -89,7 +92,7 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     },
 }
 
-_PAPER = Recipe("skip", 3000, z_noise=1 / 30, hold_out=0.0)
+_PAPER = Recipe("skip", 3000, z_noise=1 / 30, hold_out=0.0, patience=0)
 _HOLE = replace(_PAPER, iterations=5001, z_noise=0.03, average=0.0, grid=True)
 
 # The sizes of holes for which the paper changes its network, in pixels from their edge.
@@ -116,7 +119,7 @@ def recipe_for(
     if settings.network not in (None, recipe.network):
         recipe = _other_network(recipe, task, str(settings.network))
     if settings.iterations is not None:
-        recipe = replace(recipe, iterations=settings.iterations, patience=settings.iterations)
+        recipe = replace(recipe, iterations=settings.iterations, patience=0)
     return recipe
 
 
@@ -133,10 +136,15 @@ def _paper(task: str, factor: int, noise_std: float | None, hole: float) -> Reci
         return replace(
             _PAPER, iterations=4000 if many else 2000, z_noise=0.05 if many else 0.03, average=0.0
         )
+    return _paper_inpaint(hole)
+
+
+def _paper_inpaint(hole: float) -> Recipe:
+    """Return the settings of the paper's code for holes of a size (greatest depth, pixels)."""
     if hole <= PIXEL_HOLES:
         return replace(_PAPER, iterations=11000, learning_rate=0.001, z_noise=0.03, average=0.0)
     if hole <= TEXT_HOLES:
-        build = {"skips": (128,) * 5, "upsample": "nearest"}
+        build: dict[str, Any] = {"skips": (128,) * 5, "upsample": "nearest"}
         return replace(_HOLE, iterations=6001, build=build, grid=False)
     if hole <= LARGE_HOLES:
         build = {"inputs": 2, "skips": (0,) * 5, "upsample": "nearest"}
@@ -157,6 +165,11 @@ def _paper(task: str, factor: int, noise_std: float | None, hole: float) -> Reci
 def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
     """Keep the budget of a recipe and change what a network cannot do without."""
     if network == "blind-spot":
+        if task != "denoise":
+            raise InputError(
+                f"The network blind-spot cannot do {task}: it removes noise and nothing else.",
+                "Leave --network out, or choose skip, up or deep-decoder.",
+            )
         return replace(_BLIND, iterations=recipe.iterations)
     latent = {
         "denoise": replace(_PAPER, hold_out=0.02, share=0.5),

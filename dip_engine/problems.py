@@ -11,6 +11,7 @@ Pictures here are float32 H×W×C on the 0–1 scale.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -21,12 +22,13 @@ from torch import Tensor
 
 from dip_engine import classical
 from dip_engine.errors import InputError
-from dip_engine.fit import Fitted, Problem, hold_out
+from dip_engine.fit import Fitted, hold_out
 from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.operators import Lanczos
 from dip_engine.presets import Recipe, recipe_for
+from dip_engine.problem import Problem
 from dip_engine.tiling import Tile, plan_tiles, region_of_interest
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -89,12 +91,15 @@ class Work:
         share = self.recipe.share
         return (1 - share) * start + share * to_array(fitted.picture)
 
+    def clean_error(self, held_out: float | None) -> float | None:
+        """Return the error to the unknown clean values: held-out ones carry noise of their own."""
+        if held_out is None or self.noise is None:
+            return held_out
+        return max(held_out - self.noise.std**2, 1e-6)
+
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
         """Return the estimated mean squared error of the tile's result, or None."""
-        if fitted.held_out is None or self.noise is None:
-            return fitted.held_out
-        # Held-out values carry noise of their own.
-        return max(fitted.held_out - self.noise.std**2, 1e-6)
+        return self.clean_error(fitted.held_out)
 
     def finish(self, result: Array) -> Array:
         """Return the picture for the user from what the tiles were joined into."""
@@ -258,7 +263,7 @@ class JpegRestoration(Work):
 def jpeg_error(quality: int) -> float:
     """Return the typical error (standard deviation, 0–1) that JPEG of a quality leaves."""
     scale = 50 / quality if quality < 50 else 2 - quality / 50
-    return min(0.1, 0.0195 * scale**0.5)
+    return min(0.1, 0.0195 * math.sqrt(scale))
 
 
 def to_tensor(pixels: Array, device: torch.device | str = "cpu") -> Tensor:
@@ -302,7 +307,8 @@ def _best_weight(truth: Array, start: Array, fit: Array) -> float:
     if truth.size == 0:
         return 1.0
     change = (fit - start).astype(np.float64)
+    gain = float(((truth - start) * change).sum())
     energy = float((change**2).sum())
     if energy == 0:
         return 0.0
-    return float(np.clip(((truth - start) * change).sum() / energy, 0, 1))
+    return min(1.0, max(0.0, gain / energy))

@@ -186,7 +186,7 @@ class _Restoration:
         yield from self._preview(0, lambda: work.finish(mosaic.picture()), force=True)
         if self.stop.is_set() or self._out_of_time():
             reason = "stopped by hand" if self.stop.is_set() else "time limit reached"
-            self.tally.add(Fitted(torch.empty(0), 0, 0, reason, None, None), None)
+            self.tally.add(Fitted(torch.empty(0), 0, None, 0, reason, None), None)
             mosaic.add(_scaled(tile, work), start)
             return
 
@@ -224,7 +224,7 @@ class _Restoration:
         yield from self._progress("fit", (index + part) / count, index, count, step, work)
 
         def now() -> Array:
-            fitted = Fitted(step.picture(), step.iteration, step.iteration, "", None, None)
+            fitted = Fitted(step.picture(), step.iteration, None, step.iteration, "", None)
             self._show(work, tile, mosaic, work.join(tile, start, fitted))
             return work.finish(mosaic.picture())
 
@@ -254,7 +254,8 @@ class _Restoration:
         loss = estimate = None
         if step is not None and work is not None:
             iteration, iterations, loss = step.iteration, work.recipe.iterations, step.loss
-            estimate = psnr(loss if step.held_out is None else step.held_out)
+            error = loss if step.held_out is None else work.clean_error(step.held_out)
+            estimate = psnr(error)
         yield Progress(
             stage,
             self.fraction,

@@ -19,7 +19,7 @@ class HeldOut:
     """Follow the held-out error of a fit and say when it has stopped falling.
 
     Attributes:
-        patience: iterations without a better error after which to stop.
+        patience: iterations without a better error after which to stop; 0 never stops.
         warm_up: iterations during which nothing stops.
         gain: relative fall of the error that counts as better.
         best: lowest error so far.
@@ -46,7 +46,7 @@ class HeldOut:
     def finished(self, iteration: int) -> bool:
         """Return True when the error has not fallen by `gain` for `patience` iterations."""
         waited = iteration - self._anchor_iteration
-        return iteration >= self.warm_up and waited >= self.patience
+        return bool(self.patience) and iteration >= self.warm_up and waited >= self.patience
 
 
 def diverged(losses: Sequence[float]) -> bool:

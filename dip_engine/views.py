@@ -55,6 +55,7 @@ class LatentView:
         cpu: generator of z itself, the same on every device.
         fresh: generator on the device, for the noise of each iteration.
         dtype: number format of the network.
+        start: 1×C×H×W; the network's answer is added to it (±1), or None.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class LatentView:
         cpu: torch.Generator,
         fresh: torch.Generator,
         dtype: torch.dtype,
+        start: Tensor | None = None,
     ) -> None:
         padded = network.padded_size(height, width)
         z = latent(network, *padded, cpu, grid=recipe.grid)
@@ -74,6 +76,7 @@ class LatentView:
         self.size = height, width
         self.z_noise = recipe.z_noise
         self.fresh = fresh
+        self.start = start
 
     def shoot(self, network: Generator) -> Shot:
         z = self.z
@@ -81,6 +84,8 @@ class LatentView:
             z = z + self.z_noise * torch.empty_like(z).normal_(generator=self.fresh)
         height, width = self.size
         picture = network(z)[:, :, :height, :width]
+        if self.start is not None:
+            picture = self.start + (2 * picture - 1)
         return Shot(picture, (slice(0, height), slice(0, width)))
 
 
@@ -112,7 +117,8 @@ class BlindSpotView:
         return Shot(_blur(seen) + residual, (rows, columns), dropped.float())
 
     def _window(self) -> Window:
-        return tuple(self._side(size) for size in self.noisy.shape[-2:])  # type: ignore[return-value]
+        height, width = self.noisy.shape[-2:]
+        return self._side(height), self._side(width)
 
     def _side(self, size: int) -> slice:
         """Draw a window's side; windows may start outside, so that borders are seen as often."""
@@ -139,7 +145,8 @@ class BlindSpotView:
         x = network(x.to(self.dtype).contiguous(memory_format=torch.channels_last))
         x = x.transpose(2, 3) if turn & 4 else x
         x = x.flip(flips) if flips else x
-        return x[:, :, :height, :width]
+        answer: Tensor = x[:, :, :height, :width]
+        return answer
 
 
 def _neighbour_mean(picture: Tensor) -> Tensor:
@@ -159,4 +166,6 @@ def _blur(picture: Tensor) -> Tensor:
 def _filter(picture: Tensor, kernel: Tensor) -> Tensor:
     channels, border = picture.shape[1], kernel.shape[0] // 2
     kernel = kernel.to(picture).expand(channels, 1, *kernel.shape)
-    return F.conv2d(F.pad(picture, [border] * 4, mode="replicate"), kernel, groups=channels)
+    padded = F.pad(picture, [border] * 4, mode="replicate")
+    filtered: Tensor = F.conv2d(padded, kernel, groups=channels)
+    return filtered

@@ -30,7 +30,7 @@ class Batch:
         for name in NAMES:
             (self.photos / name).write_bytes(name.encode())
 
-    def start(self, *options: str, seconds: float = 0.25) -> subprocess.Popen[str]:
+    def start(self, *options: str, seconds: float = 0.15) -> subprocess.Popen[str]:
         engine = shlex.join([sys.executable, str(ENGINE), str(self.log), str(seconds)])
         command = [sys.executable, "-m", "dip_batch", str(self.photos), "--task", "denoise"]
         return subprocess.Popen(
@@ -56,13 +56,20 @@ class Batch:
         wait_until(lambda: any(self.out.glob(".*.dip-tmp")))
 
     def engines(self) -> list[psutil.Process]:
-        """Return the engine processes of this folder, wherever they hang."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            command = process.info["cmdline"] or []
-            if str(self.log) in command and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
+        """Return the engine processes of this folder, whoever their parent is."""
+        running = psutil.process_iter(["cmdline"])
+        return [process for process in running if str(self.log) in (process.info["cmdline"] or [])]
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """Kill -9 the batch, and see its engine vanish too."""
+        engines = self.engines()
+        assert engines
+        process.kill()
+        self.wait_for_end(engines)
+
+    def wait_for_end(self, engines: list[psutil.Process]) -> None:
+        # A zombie still counts: some containers take a second to collect it.
+        wait_until(lambda: not any(psutil.pid_exists(engine.pid) for engine in engines), seconds=5)
 
     def check_whole(self) -> None:
         """Check that every picture is there, and nothing that should not be."""
@@ -96,9 +103,9 @@ def batch(tmp_path: Path) -> Iterator[Batch]:
 def test_kill_9_and_the_same_command_again(batch: Batch, exists: str) -> None:
     with batch.start("--exists", exists) as process:
         batch.wait_for(begun=4)
-        process.kill()
+        batch.kill(process)
     assert process.returncode == -signal.SIGKILL
-    wait_until(lambda: not batch.engines(), seconds=5)
+    assert not batch.engines()
     before = batch.count("done")
     assert 3 <= before.total() < 10
 
@@ -113,13 +120,12 @@ def test_kill_9_and_the_same_command_again(batch: Batch, exists: str) -> None:
 
 
 def test_killed_again_and_again(batch: Batch) -> None:
-    for begun in (2, 5, 8):
+    for begun in (2, 5):
         with batch.start() as process:
             batch.wait_for(begun)
-            process.kill()
-        wait_until(lambda: not batch.engines(), seconds=5)
+            batch.kill(process)
     batch.finish()
-    assert batch.count("begin").total() <= 10 + 3
+    assert batch.count("begin").total() <= 10 + 2
     batch.check_whole()
 
 
@@ -158,6 +164,7 @@ def test_an_interrupt_ends_in_order_and_the_next_run_goes_on(
 def test_the_second_interrupt_ends_at_once(batch: Batch) -> None:
     process = batch.start()
     batch.wait_for(begun=2)
+    engines = batch.engines()
     process.send_signal(signal.SIGSTOP)  # so that both are there before it can act on the first
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -165,7 +172,7 @@ def test_the_second_interrupt_ends_at_once(batch: Batch) -> None:
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Stopping" not in stderr
-    wait_until(lambda: not batch.engines(), seconds=5)
+    batch.wait_for_end(engines)
     batch.finish()
     assert batch.count("begin").total() <= 11
     batch.check_whole()

@@ -138,8 +138,10 @@ def test_unknown_device_is_named(picture: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_interrupt_writes_nothing(picture: Path, tmp_path: Path) -> None:
     options = ("--task", "denoise", "--iterations", "1000000", "--device", "cpu")
-    command = [sys.executable, "-P", "-m", "dip_engine", "restore", picture, "out.png", *options]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-P", "-m", "dip_engine", "restore", str(picture), "out.png"]
+    with subprocess.Popen(
+        [*command, *options], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         assert "40×32" in process.stderr.readline()  # the fit has begun
         process.send_signal(signal.SIGINT)

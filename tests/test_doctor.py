@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from dip_engine import doctor, gimp
+from dip_engine.client import Engine
 from dip_engine.doctor import FAILED, NOTE, OK, Finding, has_failed, to_text
 
 
@@ -73,7 +76,7 @@ def test_one_check_that_breaks_does_not_hide_the_others(monkeypatch: pytest.Monk
     def broken(_folder: str) -> None:
         raise PermissionError("no access")
 
-    monkeypatch.setattr(doctor.shutil, "disk_usage", broken)
+    monkeypatch.setattr(shutil, "disk_usage", broken)
     monkeypatch.setattr(doctor, "Engine", broken)
     findings = doctor.examine()
     assert {"disk", "engine"} <= {f.name for f in findings if f.state == FAILED}
@@ -96,7 +99,7 @@ def test_onnxruntime_is_there_once(
         try:
             return installed[name]
         except KeyError:
-            raise doctor.PackageNotFoundError(name) from None
+            raise PackageNotFoundError(name) from None
 
     monkeypatch.setattr(doctor, "version", version)
     (finding,) = doctor.check_onnxruntime()
@@ -112,7 +115,7 @@ def test_little_space_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _folder: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage)
     (finding,) = doctor.check_disk()
     assert finding.state == NOTE
     assert "0.0 GiB" in finding.text
@@ -140,8 +143,7 @@ def test_plugin_of_gimp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_engine_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = doctor.Engine
-    monkeypatch.setattr(doctor, "Engine", lambda: engine(["/no/such/python"]))
+    monkeypatch.setattr(doctor, "Engine", lambda: Engine(["/no/such/python"]))
     (finding,) = doctor.check_engine()
     assert finding.state == FAILED
     assert "/no/such/python" in finding.text

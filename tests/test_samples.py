@@ -16,7 +16,7 @@ from dip_engine.samples import SAMPLES, Sample, clean_sample, noisy_sample, writ
 def test_photo_is_whole_and_has_content(sample: Sample) -> None:
     photo = clean_sample(sample)
     assert photo.dtype == np.uint8
-    assert photo.shape[:2] == (288, 384)
+    assert photo.shape[:2] == (256, 320)
     assert photo.std() > 30
 
 
@@ -37,7 +37,7 @@ def test_files_are_the_same_every_time(tmp_path: Path) -> None:
         assert one.read_bytes() == other.read_bytes()
         with Image.open(one) as picture:
             assert picture.format == "PNG"
-            assert picture.size == (384, 288)
+            assert picture.size == (320, 256)
 
 
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -15,13 +16,15 @@ from rich.text import Text
 
 from dip_batch.display import Bars, Lines
 from dip_batch.dry_run import preview, show_preview, write_preview
+from dip_batch.interrupt import interruptible
 from dip_batch.journal import Journal
 from dip_batch.names import printable, shown, span
 from dip_batch.outcome import STATUSES, Outcome
 from dip_batch.plan import Item, Plan, Request, make_plan
 from dip_batch.report import REPORT_NAME, RunFacts, make_report, write_report
-from dip_batch.run import Ending, interruptible, run_batch
+from dip_batch.run import Ending, run_batch
 from dip_batch.todo import sort_out
+from dip_batch.walk import RESULTS_FOLDER
 from dip_engine.client import Engine
 from dip_engine.errors import Cancelled, DeviceError, DipError, OutputError
 from dip_engine.job import Job, Settings
@@ -109,7 +112,7 @@ def restore(command: Command) -> int:
             stack.enter_context(journal.opened())
         _sweep(plan)
         todos, known = sort_out(plan, command.job, journals, command.exists)
-        log = journals[plan.roots[0]].path.with_name("engine.log") if plan.roots else None
+        log = _log(plan)
         with _display(command, len(plan.items), out, errors) as display:
             display.known(known)
             ending = run_batch(
@@ -200,3 +203,11 @@ def _summarise(
     for root in plan.roots:
         text = f"Results: {shown(root)}  Report: {shown(root / REPORT_NAME)}"
         out.print(Text(text), soft_wrap=True)
+    log = _log(plan)
+    if log is not None and (count["failed"] or ending.fatal is not None):
+        out.print(Text(f"Log of the engine: {shown(log)}"), soft_wrap=True)
+
+
+def _log(plan: Plan) -> Path | None:
+    """Return where the engine's log goes; pictures on their own leave no second file behind."""
+    return plan.roots[0] / RESULTS_FOLDER / "engine.log" if plan.roots else None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dip_engine.errors import OutputError
+from dip_engine.processes import is_running
 
 STALE_SECONDS = 120.0
 """Age after which the lock of another machine counts as left behind."""
@@ -63,7 +64,8 @@ class FolderLock:
         except FileNotFoundError:
             return
         if os.name == "posix" and node == platform.node() and pid.isdecimal():
-            stale = not _is_other_process(int(pid))
+            # The id of a killed run may come back to us, as it does in containers.
+            stale = int(pid) == os.getpid() or not is_running(int(pid))
         else:
             stale = age > STALE_SECONDS
         if not stale:
@@ -75,15 +77,3 @@ class FolderLock:
             f"Another dip-batch is at work in {self._path.parent.parent}.",
             f"Wait until it has ended. If there is none, delete {self._path}.",
         )
-
-
-def _is_other_process(pid: int) -> bool:
-    if pid == os.getpid():  # the id of a killed run came back to us, as it does in containers
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

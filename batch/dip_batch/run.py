@@ -6,18 +6,13 @@ the main thread makes, so that journal and display need no locks.
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from dip_batch.journal import Journal
@@ -37,7 +32,6 @@ from dip_engine.job import Event, Job, Result
 
 _TICK = 0.2  # seconds until a signal is noticed
 _REFRESH_SECONDS = 20.0
-_SHOW_CURSOR = b"\x1b[?25h"
 
 
 class EngineLike(Protocol):
@@ -114,26 +108,6 @@ def run_batch(
         display=display,
         stop=stop,
     ).run()
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl+C and SIGTERM set; the second time they end the process at once."""
-    stop = threading.Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            if sys.stderr.isatty():
-                os.write(2, _SHOW_CURSOR)  # the progress bars have hidden it
-            os._exit(Cancelled.exit_code)  # the engines end with us
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Run:

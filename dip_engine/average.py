@@ -1,0 +1,51 @@
+"""The picture that is shown: an average over the iterations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dip_engine.problem import Problem
+
+UNSEEN = 1e-6  # weight of the start in the average: it counts only until there is an answer
+
+
+class Average:
+    """Exponential average of outputs, each value weighted by how often its answer counted.
+
+    The memory grows with the fit, so that the poor first outputs are soon forgotten.
+
+    Source: Ulyanov et al. 2018 (decay 0.99); for answers that count in part, Self2Self (Quan et
+    al. 2020).
+
+    Args:
+        problem: its start is shown until the network has answered.
+        decay: of the average, once the fit is long enough; 0 shows the last output.
+    """
+
+    def __init__(self, problem: Problem, decay: float) -> None:
+        shape = (1, problem.observed.shape[1], problem.height, problem.width)
+        start = problem.observed.new_zeros(shape) if problem.start is None else problem.start
+        self.total = UNSEEN * start
+        self.weight = torch.full_like(start, UNSEEN)
+        self.decay = decay
+        self.seen = 0.0
+
+    def add(self, output: Tensor, window: tuple[slice, slice], counts: Tensor | None) -> None:
+        """Mix in an output, 1×C×h×w, of a window of the picture.
+
+        Args:
+            output: without gradient.
+            window: its rows and columns.
+            counts: weight of each of its values, or None for 1.
+        """
+        self.seen += output[0, 0].numel() / self.total[0, 0].numel()
+        decay = min(self.decay, 1 - 1 / (1 + 0.3 * self.seen))
+        counts = torch.ones_like(output) if counts is None else counts
+        rows, columns = window
+        self.total[:, :, rows, columns].mul_(decay).add_(output * counts, alpha=1 - decay)
+        self.weight[:, :, rows, columns].mul_(decay).add_(counts, alpha=1 - decay)
+
+    def picture(self, stride: int = 1) -> Tensor:
+        """Return a copy of the average, 1×C×H×W, or of every `stride`-th row and column."""
+        return self.total[:, :, ::stride, ::stride] / self.weight[:, :, ::stride, ::stride]

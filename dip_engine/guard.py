@@ -1,0 +1,85 @@
+"""What keeps a fit from harm: cut gradients, the way back after a divergence; and wanted noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dip_engine.average import Average
+from dip_engine.stopping import diverged
+
+ROLL_BACKS = 5
+
+
+class GradientClip:
+    """Cut gradients to twice the running mean of their norm: no single step can wreck a fit."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.mean: Tensor | None = None
+
+    def __call__(self) -> None:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        mean = norm if self.mean is None else self.mean
+        scale = (2 * mean / norm.clamp_min(1e-12)).clamp_max(1.0)
+        torch._foreach_mul_(gradients, scale)
+        self.mean = 0.95 * mean + 0.05 * torch.minimum(norm, 2 * mean)
+
+
+class RollBack:
+    """Return a diverged fit to its last good state, and go on at half the speed.
+
+    Source: the code of Ulyanov et al. 2018 goes back to its last weights when the fit falls by
+    more than 5 dB.
+
+    Attributes:
+        slower: factor on the learning rate, halved with each return.
+        gave_up: it happened too often; the state is the last good one.
+    """
+
+    def __init__(
+        self, network: nn.Module, average: Average, optimiser: torch.optim.Optimizer
+    ) -> None:
+        self.network = network
+        self.average = average
+        self.optimiser = optimiser
+        self.slower = 1.0
+        self.returns = 0
+        self.losses: list[float] = []
+        self.save()
+
+    @property
+    def gave_up(self) -> bool:
+        """True when there were too many returns."""
+        return self.returns > ROLL_BACKS
+
+    def save(self) -> None:
+        """Take the present state as a good one."""
+        self.weights = [p.detach().clone() for p in self.network.parameters()]
+        self.total, self.weight = self.average.total.clone(), self.average.weight.clone()
+
+    def if_diverged(self, loss: float) -> bool:
+        """Note a loss; where it tells of a divergence, go back and return True."""
+        self.losses.append(loss)
+        if not diverged(self.losses):
+            return False
+        with torch.no_grad():
+            for parameter, saved in zip(self.network.parameters(), self.weights, strict=True):
+                parameter.copy_(saved)
+        self.average.total.copy_(self.total)
+        self.average.weight.copy_(self.weight)
+        self.optimiser.state.clear()
+        self.slower /= 2
+        self.losses = []
+        self.returns += 1
+        return True
+
+
+@torch.no_grad()
+def perturb(network: nn.Module, amount: float, generator: torch.Generator) -> None:
+    """Add noise to the convolutions' weights, relative to each layer's spread (large holes)."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            noise = torch.empty_like(parameter).normal_(generator=generator)
+            parameter.add_(noise * parameter.std() * amount)

@@ -1,0 +1,205 @@
+"""The loop: what it minimises, which snapshot it returns, how it ends, and the way back."""
+
+import math
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dip_engine.average import Average
+from dip_engine.fit import Fitted, fit, hold_out, learning_rate
+from dip_engine.guard import ROLL_BACKS, GradientClip, RollBack
+from dip_engine.job import Settings
+from dip_engine.networks import Up
+from dip_engine.operators import Lanczos
+from dip_engine.presets import Recipe, recipe_for
+from dip_engine.problem import Problem
+
+TINY = {"width": 8, "scales": 2, "top": 8}
+RECIPE = Recipe("up", 60, build=TINY, average=0.9)
+
+
+def scene(size: int = 48) -> torch.Tensor:
+    y, x = torch.meshgrid(torch.linspace(0, 1, size), torch.linspace(0, 1, size), indexing="ij")
+    return torch.stack([x, y, (x - y).abs()])[None] * 0.8 + 0.1
+
+
+def problem_of(observed: torch.Tensor) -> Problem:
+    height, width = observed.shape[-2:]
+    return Problem(observed, torch.ones(1, 1, height, width), height, width)
+
+
+def run(problem: Problem, recipe: Recipe, **options) -> tuple[Fitted, list]:
+    steps = fit(problem, recipe, **{"seed": 0, "dtype": torch.float32, **options})
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as end:
+            return end.value, seen
+
+
+def noisy(picture: torch.Tensor, std: float) -> torch.Tensor:
+    return picture + std * torch.randn(picture.shape, generator=torch.Generator().manual_seed(7))
+
+
+def error(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).square().mean())
+
+
+def test_a_fit_learns_the_picture():
+    fitted, steps = run(problem_of(scene()), replace(RECIPE, iterations=150))
+    assert error(fitted.picture, scene()) < 0.1 * error(torch.full_like(scene(), 0.5), scene())
+    assert [step.iteration for step in steps] == list(range(1, 151))
+    assert fitted.reason == "all iterations done"
+
+
+def test_the_papers_network_starts_at_gray_and_descends():
+    recipe = recipe_for("denoise", Settings(preset="paper", iterations=10), noise_std=0.1)
+    small = replace(recipe, build={"channels": (16,) * 3, "skips": (4,) * 3})
+    observed = noisy(scene(), 0.1)
+    fitted, steps = run(problem_of(observed), replace(small, iterations=30))
+    losses = [step.loss for step in steps if step.loss is not None]
+    gray = error(torch.full_like(observed, 0.5), observed)
+    assert losses[0] < 1.5 * gray
+    assert losses[-1] < 0.7 * gray
+    assert fitted.held_out is None
+
+
+def test_the_snapshot_with_the_lowest_held_out_error_is_returned():
+    problem = problem_of(noisy(scene(), 0.3))
+    held = hold_out(problem.known, 0.1, torch.Generator().manual_seed(0))[1]
+    recipe = replace(RECIPE, iterations=400, patience=100, average=0.0, build={"width": 24})
+    fitted, steps = run(problem, recipe, held=held)
+    lowest = min(step.held_out for step in steps if step.held_out is not None)
+    assert fitted.held_out == pytest.approx(lowest)
+    assert fitted.iteration <= fitted.iterations
+    measured = float(((fitted.picture - problem.observed).square() * held).sum() / held.sum() / 3)
+    assert measured == pytest.approx(lowest, rel=1e-4)
+
+
+def test_noise_stops_the_fit_early():
+    problem = problem_of(torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(1)))
+    held = hold_out(problem.known, 0.1, torch.Generator().manual_seed(0))[1]
+    fitted, _ = run(problem, replace(RECIPE, iterations=2000, patience=60), held=held)
+    assert fitted.reason == "held-out error stopped falling"
+    assert fitted.iterations < 2000
+
+
+def test_held_out_values_do_not_reach_the_loss():
+    observed = scene()
+    held = hold_out(problem_of(observed).known, 0.2, torch.Generator().manual_seed(0))[1]
+    spoiled = torch.where(held > 0, torch.tensor(99.0), observed)
+    clean, _ = run(problem_of(observed), replace(RECIPE, iterations=9), held=held)
+    other, _ = run(problem_of(spoiled), replace(RECIPE, iterations=9), held=held)
+    assert torch.equal(clean.picture, other.picture)
+
+
+def test_unknown_values_do_not_reach_the_loss():
+    known = (torch.rand(1, 1, 48, 48, generator=torch.Generator().manual_seed(2)) < 0.5).float()
+    problem = replace(problem_of(scene()), known=known)
+    spoiled = replace(problem, observed=scene() * known + 99 * (1 - known))
+    assert torch.equal(run(problem, RECIPE)[0].picture, run(spoiled, RECIPE)[0].picture)
+
+
+def test_an_operator_is_fitted_through():
+    operator = Lanczos(2)
+    truth = scene(64)
+    small = operator(truth)
+    problem = replace(problem_of(small), height=64, width=64, operator=operator)
+    fitted, _ = run(problem, replace(RECIPE, iterations=150))
+    assert fitted.picture.shape == truth.shape
+    assert error(operator(fitted.picture), small) < 0.004
+
+
+def test_a_residual_fit_begins_at_its_start():
+    problem = replace(problem_of(scene()), start=scene() * 0.9)
+    fitted, _ = run(problem, replace(RECIPE, iterations=1, residual=True))
+    assert torch.allclose(fitted.picture, scene() * 0.9, atol=1e-4)
+
+
+def test_the_blind_spot_fit_removes_noise_without_knowing_the_truth():
+    problem = problem_of(noisy(scene(64), 0.15))
+    recipe = Recipe("blind-spot", 150, learning_rate=0.003, average=0.985, crop=32)
+    fitted, _ = run(replace(problem, start=problem.observed), recipe)
+    assert error(fitted.picture, scene(64)) < 0.25 * 0.15**2
+    assert fitted.held_out == pytest.approx(0.15**2, rel=0.25)
+
+
+def test_a_seed_repeats_a_fit_to_the_bit_and_another_does_not():
+    problem = problem_of(noisy(scene(), 0.1))
+    recipe = replace(RECIPE, iterations=12, z_noise=0.03)
+    first, again = run(problem, recipe)[0], run(problem, recipe)[0]
+    assert torch.equal(first.picture, again.picture)
+    assert not torch.equal(first.picture, run(problem, recipe, seed=1)[0].picture)
+
+
+def test_stop_and_time_limit_end_a_fit_with_a_picture():
+    stop = threading.Event()
+    stop.set()
+    fitted, _ = run(problem_of(scene()), RECIPE, stop=stop)
+    assert (fitted.reason, fitted.iterations) == ("stopped by hand", 1)
+    fitted, _ = run(problem_of(scene()), RECIPE, out_of_time=lambda: True)
+    assert (fitted.reason, fitted.iterations) == ("time limit reached", 1)
+    assert torch.isfinite(fitted.picture).all()
+
+
+def test_a_fit_that_keeps_diverging_gives_up_with_its_last_good_picture():
+    observed = torch.full((1, 3, 48, 48), math.nan)
+    start = scene()
+    fitted, _ = run(
+        replace(problem_of(observed), start=start), replace(RECIPE, iterations=500, patience=0)
+    )
+    assert fitted.reason == "the fit diverged"
+    assert torch.allclose(fitted.picture, start)
+
+
+def test_roll_back_restores_weights_and_average_and_slows_down():
+    network = Up(width=8)
+    average = Average(problem_of(scene()), 0.9)
+    optimiser = torch.optim.Adam(network.parameters())
+    guard = RollBack(network, average, optimiser)
+    before = [p.detach().clone() for p in network.parameters()]
+    assert not guard.if_diverged(0.1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    average.total.fill_(math.nan)
+    assert guard.if_diverged(math.nan)
+    for parameter, saved in zip(network.parameters(), before, strict=True):
+        assert torch.equal(parameter, saved)
+    assert torch.isfinite(average.picture()).all()
+    assert guard.slower == 0.5
+    for _ in range(ROLL_BACKS):
+        guard.if_diverged(math.inf)
+    assert guard.gave_up
+
+
+def test_gradients_are_cut_to_twice_their_mean():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    clip = GradientClip(layer)
+    for value, expected in ((1.0, 1.0), (1.5, 1.5), (100.0, 2 * 1.025)):
+        layer.weight.grad = torch.full((1, 1), value)
+        clip()
+        assert float(layer.weight.grad) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_learning_rate_warms_up_and_follows_a_cosine():
+    recipe = Recipe("up", 1000, learning_rate=0.01, cosine=True, floor=0.1)
+    rates = [learning_rate(recipe, i) for i in range(1, 1001)]
+    assert rates[0] == pytest.approx(0.001, rel=0.2)
+    assert max(rates) == pytest.approx(0.01, rel=1e-3)
+    assert rates[-1] == pytest.approx(0.001)
+    assert learning_rate(replace(recipe, cosine=False), 1) == 0.01
+
+
+def test_the_average_weighs_answers_and_shows_the_start_where_there_is_none():
+    problem = replace(problem_of(scene()), start=torch.full((1, 3, 48, 48), 0.25))
+    average = Average(problem, 0.9)
+    half = (slice(0, 48), slice(0, 24))
+    for _ in range(20):
+        average.add(torch.ones(1, 3, 48, 24), half, None)
+    picture = average.picture()
+    assert torch.allclose(picture[..., :24], torch.tensor(1.0), atol=1e-4)
+    assert torch.allclose(picture[..., 24:], torch.tensor(0.25))
