@@ -80,21 +80,25 @@ def _white_variance(channel: torch.Tensor, clipped: bool) -> float:
     noise = power[:, order >= _HIGH * size // _PATCH].mean(1)
 
     if not clipped:
-        return _over_flat(texture, noise)
+        return _over_flat(texture, noise, _FLAT_PATCHES)
     # Near the ends of the scale the noise is cut off: those patches wait outside, if others remain.
     distance = torch.minimum(means, 1 - means)
     enough = float(distance.topk(max(1, len(distance) // 10)).values[-1])
     limit, variance = _MARGIN, 0.0
     for _ in range(4):
         inside = distance >= min(enough, limit)
-        variance = _unclipped(_over_flat(texture[inside], noise[inside]), means[inside])
+        # The energy of a patch of much clipped noise is nearly fixed, so that little of it in the
+        # low frequencies is more in the high ones: a wider choice, which such noise allows.
+        share = min(0.5, _FLAT_PATCHES + 3 * variance)
+        seen = _over_flat(texture[inside], noise[inside], share)
+        variance = _unclipped(seen, means[inside])
         limit = max(_CLEAR * math.sqrt(variance), _QUANTUM)
     return variance
 
 
-def _over_flat(texture: torch.Tensor, noise: torch.Tensor) -> float:
-    """Return the mean of `noise` over the patches that have the least texture."""
-    count = max(1, math.ceil(len(texture) * _FLAT_PATCHES))
+def _over_flat(texture: torch.Tensor, noise: torch.Tensor, share: float) -> float:
+    """Return the mean of `noise` over the share of the patches that has the least texture."""
+    count = max(1, math.ceil(len(texture) * share))
     return float(noise[texture.topk(count, largest=False).indices].mean())
 
 
