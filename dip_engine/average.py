@@ -24,7 +24,7 @@ class Average:
     """
 
     def __init__(self, problem: Problem, decay: float) -> None:
-        shape = (1, problem.observed.shape[1], problem.height, problem.width)
+        shape = (1, problem.channels, problem.height, problem.width)
         start = problem.observed.new_zeros(shape) if problem.start is None else problem.start
         self.total = UNSEEN * start
         self.weight = torch.full_like(start, UNSEEN)

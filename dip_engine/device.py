@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -92,15 +94,27 @@ def fast_format(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def prepare(settings: Settings) -> None:
-    """Set threads, determinism and the treatment of tiny numbers for this process."""
-    torch.set_num_threads(settings.threads or free_cores())
-    torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(settings.deterministic)
-    torch.backends.cudnn.deterministic = settings.deterministic
-    torch.backends.cudnn.benchmark = not settings.deterministic
+@contextmanager
+def prepared(settings: Settings) -> Iterator[None]:
+    """Set threads, determinism and the treatment of tiny numbers; all is as before afterwards."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        torch.set_num_threads(settings.threads or free_cores())
+        torch.set_flush_denormal(True)
+        # On a GPU some gradients have no deterministic form: a warning, not an error.
+        torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+        torch.backends.cudnn.deterministic = settings.deterministic
+        torch.backends.cudnn.benchmark = not settings.deterministic
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
 
 
 def free_cores() -> int:

@@ -100,7 +100,7 @@ def fit(
     device = problem.observed.device
     cpu = torch.Generator().manual_seed(seed)
     fresh = torch.Generator(device).manual_seed(seed)
-    network = build(recipe, problem.observed.shape[1], cpu).to(device)
+    network = build(recipe, problem.channels, cpu).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
@@ -193,8 +193,10 @@ def weighted_error(
     weight = weight.expand_as(observed)
     if counts is not None:
         weight = weight * counts
-    squared = weight * (problem.operator(picture) - observed).square()
-    return squared.sum() / weight.sum().clamp_min(1e-12)
+    difference = problem.operator(picture) - observed
+    if problem.tolerance is not None:
+        difference = difference - difference.clamp(-problem.tolerance, problem.tolerance)
+    return (weight * difference.square()).sum() / weight.sum().clamp_min(1e-12)
 
 
 def held_out_error(

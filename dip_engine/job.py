@@ -169,7 +169,8 @@ class Progress:
         fraction: 0–1 of the whole job, never falling.
         iteration, iterations: of the fit of this tile; 0 while there is none.
         loss: mean squared error of the fit on its data, or None.
-        psnr: dB; held-out estimate where there is one, else to the input; or None.
+        psnr: dB; to values of the input that were held out where there are any, else to all of
+            the input; or None. On a noisy input it cannot exceed the noise's own level.
         seconds: since the job began.
         remaining: estimated seconds left, or None.
         tile, tiles: which tile is in work, from 0.
@@ -206,7 +207,7 @@ class Result:
         stop_reason: one phrase, e.g. ``held-out error stopped falling``.
         iterations: iterations that were run (mean over tiles).
         snapshot: iteration the result was taken from (mean over tiles).
-        psnr: held-out or to-input estimate of the result in dB, or None.
+        psnr: of the result to held-out values of the input in dB, or None.
         noise_std: estimated or given noise level (0–1), or None.
         noise_kind: ``white`` or ``correlated``, or None.
         seconds: from reading to writing.

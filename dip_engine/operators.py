@@ -61,18 +61,30 @@ def dct_matrix(size: int = 8) -> Tensor:
 
 
 def block_dct(plane: Tensor) -> Tensor:
-    """Return the 8×8 block DCT of a …×H×W plane (H, W multiples of 8) as …×H/8×8×W/8×8.
+    """Return the 8×8 block DCT of a …×H×W plane (H, W multiples of 8), same shape.
 
-    On the 0–255 scale of JPEG a coefficient is 255 times what this gives for 0–1 values.
+    Each block's coefficients lie where its pixels lay. On the 0–255 scale of JPEG a coefficient is
+    255 times what this gives for 0–1 values.
     """
     matrix = dct_matrix().to(plane.device)
-    height, width = plane.shape[-2:]
-    blocks = plane.reshape(*plane.shape[:-2], height // 8, 8, width // 8, 8)
-    return torch.einsum("fi,...aibj,gj->...afbg", matrix, blocks, matrix)
+    return _per_block("fi,...aibj,gj->...afbg", matrix, plane)
+
+
+def jpeg_coefficients(picture: Tensor) -> Tensor:
+    """Return the coefficients that JPEG rounds: the luminance of 1×C×H×W as 1×1×H×W, C = 1 or 3."""
+    if picture.shape[1] == 3:
+        weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device)
+        picture = (picture * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return block_dct(picture - 128 / 255)
 
 
 def inverse_block_dct(coefficients: Tensor) -> Tensor:
     """Return the plane of which `block_dct` gives these coefficients."""
     matrix = dct_matrix().to(coefficients.device)
-    blocks = torch.einsum("fi,...afbg,gj->...aibj", matrix, coefficients, matrix)
-    return blocks.flatten(-2).flatten(-3, -2)
+    return _per_block("fi,...afbg,gj->...aibj", matrix, coefficients)
+
+
+def _per_block(equation: str, matrix: Tensor, plane: Tensor) -> Tensor:
+    height, width = plane.shape[-2:]
+    blocks = plane.reshape(*plane.shape[:-2], height // 8, 8, width // 8, 8)
+    return torch.einsum(equation, matrix, blocks, matrix).reshape(plane.shape)

@@ -55,25 +55,35 @@ class Recipe:
 
 _BLIND = Recipe(
     "blind-spot",
-    200,
+    800,
     learning_rate=0.003,
     cosine=True,
     floor=0.5,
     average=0.985,
-    crop=256,
+    crop=128,
     hold_out=0.0,
     patience=300,
-    share=0.15,
+    share=0.25,
 )
 _FILL = Recipe("up", 500, cosine=True, patience=150)
-_SUPER = Recipe("up", 1000, z_noise=0.03, hold_out=0.0, patience=0, residual=True)
-_JPEG = Recipe("up", 400, z_noise=1 / 30, patience=200, share=0.5)
+_SUPER = Recipe("up", 300, cosine=True, average=0.95, hold_out=0.0, patience=0)
+_JPEG = Recipe(
+    "up",
+    40,
+    learning_rate=0.002,
+    cosine=True,
+    average=0.9,
+    residual=True,
+    hold_out=0.0,
+    patience=0,
+    share=0.3,
+)
 
 _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
-        "fast": replace(_BLIND, iterations=60),
+        "fast": replace(_BLIND, iterations=100),
         "balanced": _BLIND,
-        "best": replace(_BLIND, iterations=1500, share=0.25),
+        "best": replace(_BLIND, iterations=6000, patience=2000),
     },
     "inpaint": {
         "fast": replace(_FILL, iterations=250),
@@ -81,14 +91,14 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_FILL, iterations=1200, patience=300),
     },
     "super-resolution": {
-        "fast": replace(_SUPER, iterations=300),
+        "fast": replace(_SUPER, iterations=150),
         "balanced": _SUPER,
-        "best": replace(_SUPER, iterations=3000),
+        "best": replace(_SUPER, iterations=1000),
     },
     "jpeg": {
-        "fast": replace(_JPEG, iterations=150),
+        "fast": replace(_JPEG, iterations=20),
         "balanced": _JPEG,
-        "best": replace(_JPEG, iterations=1200, patience=400),
+        "best": replace(_JPEG, iterations=100),
     },
 }
 

@@ -19,6 +19,8 @@ class Problem:
         known: w, 1×1×h×w or 1×C×h×w, 1 where y was measured and 0 where not.
         height, width: of the picture x.
         operator: A, from 1×C×height×width to the shape of y.
+        tolerance: shape of y; a difference A(x) − y within ± this tells nothing, as of a JPEG
+            coefficient that was rounded. None for an exact measurement.
         start: 1×C×height×width classical estimate, shown where the network has not yet answered,
             or None.
     """
@@ -28,4 +30,10 @@ class Problem:
     height: int
     width: int
     operator: Callable[[Tensor], Tensor] = identity
+    tolerance: Tensor | None = None
     start: Tensor | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels of the picture."""
+        return int((self.observed if self.start is None else self.start).shape[1])

@@ -16,7 +16,7 @@ import torch
 
 import dip_engine
 from dip_engine import classical, masks, picture
-from dip_engine.device import as_dip_error, choose_device, choose_format, prepare
+from dip_engine.device import as_dip_error, choose_device, choose_format, prepared
 from dip_engine.errors import DipError, InputError, MaskError, ResultError
 from dip_engine.fit import Fitted, Step, fit
 from dip_engine.job import Event, Job, Preview, Progress, Result, Started
@@ -66,7 +66,8 @@ def restore_events(job: Job, stop: threading.Event | None = None) -> Iterator[Ev
         DipError: see `restore`.
     """
     try:
-        yield from _Restoration(job, stop or threading.Event()).run()
+        with prepared(job.settings):
+            yield from _Restoration(job, stop or threading.Event()).run()
     except DipError:
         raise
     except Exception as error:
@@ -115,7 +116,6 @@ class _Restoration:
 
     def run(self) -> Iterator[Event]:
         settings = self.job.settings
-        prepare(settings)
         self.device = choose_device(settings.device)
         self.dtype = choose_format(self.device, settings)
         source = picture.read(self.job.input)
@@ -254,8 +254,7 @@ class _Restoration:
         loss = estimate = None
         if step is not None and work is not None:
             iteration, iterations, loss = step.iteration, work.recipe.iterations, step.loss
-            error = loss if step.held_out is None else work.clean_error(step.held_out)
-            estimate = psnr(error)
+            estimate = psnr(loss if step.held_out is None else step.held_out)
         yield Progress(
             stage,
             self.fraction,

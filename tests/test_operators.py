@@ -49,5 +49,5 @@ def test_block_dct_is_scipys_and_inverts():
     plane = picture(16, 24)
     coefficients = block_dct(plane)
     block = fft.dctn(plane[8:16, 16:24].numpy(), norm="ortho")
-    assert np.allclose(coefficients[1, :, 2, :].numpy(), block, atol=1e-5)
+    assert np.allclose(coefficients[8:16, 16:24].numpy(), block, atol=1e-5)
     assert torch.allclose(inverse_block_dct(coefficients), plane, atol=1e-6)

@@ -1,5 +1,7 @@
 """Tiles cover everything, and their joint is seamless."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def test_tiles_cover_the_area_overlap_and_are_no_larger_than_asked(height, width
         covered[tile.top : tile.bottom, tile.left : tile.right] += 1
     assert covered.min() >= 1
     rows = sorted({(tile.top, tile.bottom) for tile in tiles})
-    for (_, bottom), (top, _) in zip(rows, rows[1:], strict=False):
+    for (_, bottom), (top, _) in pairwise(rows):
         assert bottom - top >= overlap
 
 
