@@ -24,7 +24,7 @@ NAME = "deep_image_prior"
 ENGINE_FILE = "engine.json"
 # Lets the GIMP in the sandbox start a program outside of it; the user has to allow that.
 FLATPAK_PERMISSION = "flatpak override --user --talk-name=org.freedesktop.Flatpak org.gimp.GIMP"
-CLIENT_MODULES = ("__init__", "errors", "tasks", "job", "protocol", "client")
+CLIENT_MODULES = ("__init__", "errors", "tasks", "job", "protocol", "engine_process", "client")
 
 _FLATPAK = Path(".var/app/org.gimp.GIMP/config/GIMP")
 

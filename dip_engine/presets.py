@@ -69,7 +69,7 @@ _FILL = Recipe("up", 500, cosine=True, patience=150)
 _SUPER = Recipe("up", 300, cosine=True, average=0.95, hold_out=0.0, patience=0)
 _JPEG = Recipe(
     "up",
-    40,
+    20,
     learning_rate=0.002,
     cosine=True,
     average=0.9,
@@ -96,9 +96,9 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_SUPER, iterations=1000),
     },
     "jpeg": {
-        "fast": replace(_JPEG, iterations=20),
+        "fast": replace(_JPEG, iterations=10),
         "balanced": _JPEG,
-        "best": replace(_JPEG, iterations=100),
+        "best": replace(_JPEG, iterations=60),
     },
 }
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dip_engine.processes import is_running
+
 ENGINE = Path(__file__).with_name("batch_engine.py")
 NAMES = [f"p{number}.png" for number in range(10)]
 
@@ -68,8 +70,8 @@ class Batch:
         self.wait_for_end(engines)
 
     def wait_for_end(self, engines: list[psutil.Process]) -> None:
-        # A zombie still counts: some containers take a second to collect it.
-        wait_until(lambda: not any(psutil.pid_exists(engine.pid) for engine in engines), seconds=5)
+        # A zombie has ended: some containers never collect it.
+        wait_until(lambda: not any(is_running(engine.pid) for engine in engines), seconds=5)
 
     def check_whole(self) -> None:
         """Check that every picture is there, and nothing that should not be."""
