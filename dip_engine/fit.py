@@ -231,7 +231,7 @@ class Best:
     """
 
     def __init__(self, recipe: Recipe, average: Average, *, keep: bool) -> None:
-        self.watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4)
+        self.watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4, gain=recipe.gain)
         self.average = average
         self.keep = keep
         self.error: float | None = None

@@ -32,7 +32,7 @@ class Recipe:
         residual: the network makes the difference to the classical start instead of the picture.
         crop: side of the random window that one iteration of the blind-spot network sees.
         hold_out: share of the known values hidden from the loss.
-        patience: see `stopping.HeldOut`.
+        patience, gain: see `stopping.HeldOut`.
         share: weight of the fit when it is averaged with the classical estimate (denoise, JPEG).
     """
 
@@ -50,6 +50,7 @@ class Recipe:
     crop: int = 0
     hold_out: float = 0.02
     patience: int = 200
+    gain: float = 1e-3
     share: float = 1.0
 
 
@@ -62,7 +63,8 @@ _BLIND = Recipe(
     average=0.985,
     crop=128,
     hold_out=0.0,
-    patience=300,
+    patience=400,
+    gain=2e-4,  # of an error that is nearly all noise
     share=0.25,
 )
 _FILL = Recipe("up", 500, cosine=True, patience=150)

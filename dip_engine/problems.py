@@ -36,8 +36,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Start = Generator[float, None, Array]
 
 TRUSTED = 0.4  # of a JPEG step: half the step is certain, true values tend to the middle
-TILE = 768  # side in pixels of the result; one to two gigabytes of memory
-PAPER_TILE = 512  # the paper's network takes 8 GB per megapixel
+TILE = 768  # side in pixels of the result; the paper's network takes 5 GB for one
 OVERLAP = 48
 RAW, RIPE = 0.11, 0.04  # see `maturity`
 CONTEXT = 64  # pixels around a hole that the fit learns from, at least
@@ -64,7 +63,7 @@ class Work:
         self.noise: Noise | None = None
         height, width = pixels.shape[:2]
         self.whole = Tile(0, 0, height, width)
-        self.side = (PAPER_TILE if settings.preset == "paper" else TILE) // self.factor
+        self.side = TILE // self.factor
         self.tiles = plan_tiles(self.whole, self.side, OVERLAP // self.factor)
 
     def first(self) -> Array:
@@ -371,7 +370,11 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
 def _more_for_large(recipe: Recipe, pixels: int) -> Recipe:
     """Give a picture above 512×512 more iterations, so that each part is seen often enough."""
     growth = max(1.0, pixels / 512**2) ** 0.5
-    return replace(recipe, iterations=round(recipe.iterations * growth))
+    return replace(
+        recipe,
+        iterations=round(recipe.iterations * growth),
+        patience=round(recipe.patience * growth),
+    )
 
 
 def _best_weight(truth: Array, start: Array, fit: Array) -> float:

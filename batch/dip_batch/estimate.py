@@ -41,8 +41,9 @@ USEFUL_CORES = 8
 
 BASE_GIGABYTES = 0.9
 GIGABYTES_PER_MEGAPIXEL = 1.2
-TILED_GIGABYTES = 3.5
 PAPER_GIGABYTES_PER_MEGAPIXEL = 8.0
+TILE_MEGAPIXELS = 0.6  # larger pictures are worked in tiles of this size
+WHOLE_GIGABYTES_PER_MEGAPIXEL = 0.2  # the picture itself, its estimate and its average
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,11 @@ def estimate(task: str, settings: Settings, size: tuple[int, int], cores: int) -
         seconds *= 2 / min(max(cores, 1), USEFUL_CORES)
     if settings.time_limit is not None:
         seconds = min(seconds, settings.time_limit)
+    slope = GIGABYTES_PER_MEGAPIXEL
     if settings.preset == "paper":
-        gigabytes = BASE_GIGABYTES + PAPER_GIGABYTES_PER_MEGAPIXEL * megapixels
-    else:
-        gigabytes = min(BASE_GIGABYTES + GIGABYTES_PER_MEGAPIXEL * megapixels, TILED_GIGABYTES)
+        slope = PAPER_GIGABYTES_PER_MEGAPIXEL
+    gigabytes = BASE_GIGABYTES + slope * min(megapixels, TILE_MEGAPIXELS)
+    gigabytes += WHOLE_GIGABYTES_PER_MEGAPIXEL * megapixels
     return Estimate(seconds, gigabytes)
 
 
