@@ -67,8 +67,9 @@ _BLIND = Recipe(
     gain=2e-4,  # of an error that is nearly all noise
     share=0.25,
 )
-_FILL = Recipe("up", 500, cosine=True, patience=150)
-_SUPER = Recipe("up", 300, cosine=True, average=0.95, hold_out=0.0, patience=0)
+# A short fit must not slow down early: its cosine ends high.
+_FILL = Recipe("up", 500, cosine=True, floor=0.3, patience=150)
+_SUPER = Recipe("up", 300, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0)
 _JPEG = Recipe(
     "up",
     20,
@@ -88,14 +89,14 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_BLIND, iterations=6000, patience=2000),
     },
     "inpaint": {
-        "fast": replace(_FILL, iterations=250),
+        "fast": replace(_FILL, iterations=250, floor=0.7),
         "balanced": _FILL,
-        "best": replace(_FILL, iterations=1200, patience=300),
+        "best": replace(_FILL, iterations=1200, floor=0.02, patience=300),
     },
     "super-resolution": {
-        "fast": replace(_SUPER, iterations=150),
+        "fast": replace(_SUPER, iterations=150, floor=0.6),
         "balanced": _SUPER,
-        "best": replace(_SUPER, iterations=1000),
+        "best": replace(_SUPER, iterations=1000, floor=0.02),
     },
     "jpeg": {
         "fast": replace(_JPEG, iterations=10),

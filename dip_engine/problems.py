@@ -28,7 +28,7 @@ from dip_engine.jpeg import luminance_table
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.operators import Lanczos, inverse_block_dct, jpeg_coefficients
-from dip_engine.presets import Recipe, recipe_for
+from dip_engine.presets import PIXEL_HOLES, TEXT_HOLES, Recipe, recipe_for
 from dip_engine.problem import Problem
 from dip_engine.tiling import Tile, plan_tiles, region_of_interest
 
@@ -167,7 +167,8 @@ class Inpainting(Work):
     """The white part of a mask is filled; everything else comes back as it was.
 
     Only tiles with holes are worked on. Held-out pixels decide how much of the fit and how much
-    of the biharmonic fill goes into the result.
+    of the biharmonic fill goes into the result; in a large hole the fit alone counts, because a
+    biharmonic fill is a blur there.
     """
 
     def __init__(self, pixels: Array, mask: Array, settings: Settings) -> None:
@@ -176,6 +177,7 @@ class Inpainting(Work):
         super().__init__(pixels, recipe_for("inpaint", settings, hole=hole), settings)
         self.mask = mask[:, :, None]
         self.missing = missing
+        self.hole = hole
         self.seed = settings.seed
         area = region_of_interest(mask, max(CONTEXT, round(2 * hole)))
         self.tiles = [
@@ -223,15 +225,45 @@ class Inpainting(Work):
         return np.where(self.mask > 0, blended, self.pixels).astype(np.float32)
 
     def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
+        if self.hole > TEXT_HOLES:
+            return 1.0
         held = self._held_pixels(tile)
         return _best_weight(tile.cut(self.pixels)[held], start[held], fit[held])
 
     def _held_pixels(self, tile: Tile) -> Array:
-        """Choose the same held-out pixels for start, fit and join: bool h×w."""
-        known = to_tensor((~tile.cut(self.missing)).astype(np.float32))
-        generator = torch.Generator().manual_seed(self.seed)
-        held = hold_out(known, self.recipe.hold_out, generator)[1]
-        return to_array(held)[:, :, 0] > 0
+        """Choose the same held-out pixels for start, fit and join: bool h×w.
+
+        They must be as hard to guess as the holes are. Where these are wider than single pixels,
+        parts of the mask itself are laid on known ground; single pixels would flatter the
+        biharmonic fill.
+        """
+        missing = tile.cut(self.missing)
+        random = np.random.default_rng(self.seed)
+        if PIXEL_HOLES < self.hole <= TEXT_HOLES:
+            held = _moved_holes(missing, self.recipe.hold_out, self.hole, random)
+            if held.any():
+                return held
+        single: Array = np.less(random.random(missing.shape), self.recipe.hold_out)
+        return single & ~missing
+
+
+def _moved_holes(missing: Array, share: float, hole: float, random: np.random.Generator) -> Array:
+    """Copy about so many holes to where the picture is known: bool h×w, at most share of it."""
+    height, width = missing.shape
+    shift = (
+        random.integers(height // 4, height - height // 4),
+        random.integers(width // 4, width - width // 4),
+    )
+    copies = np.roll(missing, shift, axis=(0, 1)) & ~missing
+    side = 8 + round(4 * hole)
+    blocks = random.permutation(-(-height // side) * -(-width // side)).reshape(
+        -(-height // side), -1
+    )
+    order = np.kron(blocks, np.ones((side, side), int))[:height, :width]
+    wanted = share * int((~missing).sum())
+    counts = np.cumsum(np.bincount(order[copies], minlength=blocks.size))
+    held: Array = copies & (order <= int(np.searchsorted(counts, wanted)))
+    return held
 
 
 class Enlarging(Work):
