@@ -267,7 +267,7 @@ def _death(run: _Run, process: EngineProcess, when: str) -> DipError:
         return _cancelled(run)
     hint = process.last_words()
     if not hint and how == "was killed by SIGKILL":
-        hint = "The system may have run out of memory: use the preset fast or a smaller picture."
+        hint = "The system may have run out of memory: close other programs, or try another preset."
     return ProtocolError(f"The engine {how} {when}.", hint)
 
 

@@ -134,7 +134,7 @@ def as_dip_error(error: Exception, name: str) -> DipError | None:
     ):
         return OutOfMemory(
             f"{name} does not fit into the memory of the device.",
-            "Try the preset fast, --device cpu, or a smaller picture.",
+            "Try --device cpu, a smaller picture, or another preset than paper.",
         )
     if any(sign in text for sign in _LOST):
         return DeviceLost(

@@ -52,7 +52,6 @@ class Fitted:
         held_out: mean squared error of the snapshot on held-out values, or None.
         iterations: how many were run.
         reason: why the fit ended.
-        loss: mean squared error to y where it was known, or None when nothing was checked.
     """
 
     picture: Tensor
@@ -60,7 +59,6 @@ class Fitted:
     held_out: float | None
     iterations: int
     reason: str
-    loss: float | None
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -130,12 +128,15 @@ def fit(
 
         if iteration % CHECK == 0 or iteration == recipe.iterations:
             loss_now = loss.item()
-            if roll_back.if_diverged(loss_now):
+            error = held_out_error(problem, average, held, view)
+            # The loss of one window says little about that of another; NaN says it all.
+            windowed = recipe.crop and error is not None and math.isfinite(loss_now)
+            if roll_back.if_diverged(error if windowed and error is not None else loss_now):
                 if roll_back.gave_up:
                     reason = "the fit diverged"
                     break
                 continue
-            best.look(iteration, held_out_error(problem, average, held, view))
+            best.look(iteration, error)
             if iteration % CHECKPOINT == 0:
                 roll_back.save()
 
@@ -150,7 +151,7 @@ def fit(
             reason = "held-out error stopped falling"
             break
 
-    return Fitted(*best.choose(iteration), iteration, reason, loss_now)
+    return Fitted(*best.choose(iteration), iteration, reason)
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:

@@ -24,7 +24,10 @@ class GradientClip:
         mean = norm if self.mean is None else self.mean
         scale = (2 * mean / norm.clamp_min(1e-12)).clamp_max(1.0)
         torch._foreach_mul_(gradients, scale)
-        self.mean = 0.95 * mean + 0.05 * torch.minimum(norm, 2 * mean)
+        mean = 0.95 * mean + 0.05 * torch.minimum(norm, 2 * mean)
+        # What is not finite is left to the roll-back and must not spoil what comes after it.
+        known = torch.full_like(norm, torch.inf) if self.mean is None else self.mean
+        self.mean = torch.where(norm.isfinite(), mean, known)
 
 
 class RollBack:

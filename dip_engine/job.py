@@ -94,6 +94,11 @@ class Job:
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, tuple(task.name for task in TASKS))
+        if self.settings.network == "blind-spot" and self.task != "denoise":
+            raise InputError(
+                f"The network blind-spot cannot do {self.task}: it removes noise and nothing else.",
+                "Leave the network out, or choose skip, up or deep-decoder.",
+            )
         if self.mask is not None and self.mask_color is not None:
             raise InputError("Both a mask file and a mask colour were given.", "Give one of them.")
         if self.mask_color is not None and not all(0 <= c <= 255 for c in self.mask_color):

@@ -1,6 +1,6 @@
 """The measurement A of each task: what a clean picture x would look like to the camera.
 
-    identity          y = x                          denoise, JPEG in its simplest form, inpaint
+    identity          y = x                          denoise, inpaint, JPEG in the paper
     lanczos           y = (x ∗ k)↓f                  super-resolution
     block DCT         c = D x                        JPEG: the coefficients that were rounded
 

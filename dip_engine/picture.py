@@ -175,6 +175,34 @@ def _to_samples(values: Array, dtype: np.dtype[Any]) -> Array:
     return np.rint(np.clip(values, 0, 1) * scale).astype(dtype)
 
 
+def check_target(path: Path, *, has_alpha: bool) -> None:
+    """Find out before the work, not after it, that a result could not be written.
+
+    Raises:
+        OutputError: the suffix is no format or cannot hold what is wanted, or the folder is not
+            there or may not be written.
+    """
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        hint = f"Use one of {', '.join(sorted(_FORMATS))}."
+        raise OutputError(f"{path} has no suffix of a known picture format.", hint)
+    if has_alpha and kind == "JPEG":
+        raise OutputError(f"{path} cannot hold an alpha channel.", "Use .png instead.")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.stat()
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    hint = _WRITE_HINTS.get(error.errno or 0, "Choose another output.")
+    return OutputError(f"{path} cannot be written ({_reason(error)}).", hint)
+
+
 def write(path: Path, pixels: Array, like: Picture, *, alpha: Array | None = None) -> None:
     """Write a picture whole or not at all, in the format of the suffix.
 
@@ -192,10 +220,8 @@ def write(path: Path, pixels: Array, like: Picture, *, alpha: Array | None = Non
         OutputError: the format cannot hold the picture, a value is not finite, or the file cannot
             be written. Nothing is left behind then, and an existing file is as it was.
     """
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        hint = f"Use one of {', '.join(sorted(_FORMATS))}."
-        raise OutputError(f"{path} has no suffix of a known picture format.", hint)
+    check_target(path, has_alpha=alpha is not None)
+    kind = _FORMATS[path.suffix.lower()]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
         raise OutputError(f"{path} cannot be written from values of shape {pixels.shape}.")
     if not np.isfinite(pixels).all():
@@ -203,8 +229,6 @@ def write(path: Path, pixels: Array, like: Picture, *, alpha: Array | None = Non
         raise OutputError(f"{path} would hold values that are not finite.", hint)
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise OutputError(f"{path} cannot be written: alpha and colours differ in size.")
-    if alpha is not None and kind == "JPEG":
-        raise OutputError(f"{path} cannot hold an alpha channel.", "Use .png instead.")
     dtype = _sample_type(kind, like)
     metadata = like.metadata
     if alpha is not None and metadata.associated_alpha and kind != "TIFF":
@@ -245,8 +269,6 @@ def _write_whole(path: Path, data: bytes) -> None:
     """Write beside the target, then rename: a reader sees the old file or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
@@ -256,8 +278,7 @@ def _write_whole(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
-            hint = _WRITE_HINTS.get(error.errno or 0, "Choose another output.")
-            raise OutputError(f"{path} cannot be written ({_reason(error)}).", hint) from error
+            raise _cannot_write(path, error) from error
         raise
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
         folder = os.open(path.parent, os.O_RDONLY)

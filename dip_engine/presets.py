@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dip_engine.errors import InputError
 from dip_engine.job import Settings
 
 
@@ -178,11 +177,6 @@ def _paper_inpaint(hole: float) -> Recipe:
 def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
     """Keep the budget of a recipe and change what a network cannot do without."""
     if network == "blind-spot":
-        if task != "denoise":
-            raise InputError(
-                f"The network blind-spot cannot do {task}: it removes noise and nothing else.",
-                "Leave --network out, or choose skip, up or deep-decoder.",
-            )
         return replace(_BLIND, iterations=recipe.iterations)
     latent = {
         "denoise": replace(_PAPER, hold_out=0.02, share=0.5),

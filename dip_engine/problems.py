@@ -4,7 +4,7 @@
     denoise            noisy picture        identity     non-local estimate      fixed share
     inpaint            known pixels         identity     biharmonic fill         held-out pixels
     super-resolution   small picture        Lanczos ↓    Lanczos enlargement     back-projection
-    jpeg               decoded picture      identity     non-local estimate      fixed share
+    jpeg               luminance intervals  block DCT    non-local estimate      fixed share
 
 Pictures here are float32 H×W×C on the 0–1 scale.
 """
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dip_engine import classical
-from dip_engine.errors import InputError
+from dip_engine.errors import MaskError
 from dip_engine.fit import Fitted, hold_out
 from dip_engine.job import Settings
 from dip_engine.jpeg import luminance_table
@@ -113,34 +113,34 @@ class Denoising(Work):
 
     start_share = 0.3
 
-    def __init__(self, pixels: Array, settings: Settings) -> None:
-        noise = estimate_noise(to_tensor(pixels)[0])
+    def __init__(self, pixels: Array, settings: Settings, visible: Tile | None = None) -> None:
+        seen = pixels if visible is None else visible.cut(pixels)
+        noise = estimate_noise(to_tensor(seen)[0])
         self.size = pixels.shape[:2]
         self.shuffled = noise.kind == "correlated" and min(self.size) >= 32
         if self.shuffled:
             pixels = quarters(pixels)
-            noise = replace(noise, std=estimate_noise(to_tensor(pixels)[0]).std)
+            noise = replace(noise, std=estimate_noise(to_tensor(quarters(seen))[0]).std)
         if settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
         super().__init__(pixels, recipe, settings)
         self.noise = noise
+        self.noise_std = noise.std
         if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
             self.tiles = [self.whole]
             if settings.iterations is None:
                 self.recipe = _more_for_large(recipe, pixels.shape[0] * pixels.shape[1])
-
-    def first(self) -> Array:
-        return self.finish(self.pixels)
+        if not self.noise_std:  # the start is the input, and nothing is joined to it
+            self.recipe = replace(self.recipe, iterations=1)
 
     def start(self, tile: Tile, device: torch.device) -> Start:
-        std = 0.0 if self.noise is None else self.noise.std
         noisy = to_tensor(tile.cut(self.pixels), device)[0]
-        estimate = yield from nonlocal_estimate(noisy, std)
+        estimate = yield from nonlocal_estimate(noisy, self.noise_std)
         return to_array(estimate[None])
 
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
-        std = 0.0 if self.noise is None else self.noise.std
+        std = self.noise_std
         if not std:
             return start
         noisy = to_tensor(tile.cut(self.pixels))
@@ -179,6 +179,7 @@ class Inpainting(Work):
         self.mask = mask[:, :, None]
         self.missing = missing
         self.hole = hole
+        self._held: dict[Tile, Array] = {}
         self.seed = settings.seed
         area = region_of_interest(mask, max(CONTEXT, round(2 * hole)))
         self.tiles = [
@@ -186,8 +187,8 @@ class Inpainting(Work):
         ]
         for tile in self.tiles:
             if tile.cut(missing).all():
-                raise InputError(
-                    "The hole is too large: there is nothing near it to restore from.",
+                raise MaskError(
+                    "the hole is too large: there is nothing near it to restore from.",
                     "Mark less, or scale the picture down first.",
                 )
 
@@ -238,7 +239,13 @@ class Inpainting(Work):
         parts of the mask itself are laid on known ground; single pixels would flatter the
         biharmonic fill.
         """
-        missing = tile.cut(self.missing)
+        if tile not in self._held:
+            self._held[tile] = self._choose_held(tile.cut(self.missing))
+        return self._held[tile]
+
+    def _choose_held(self, missing: Array) -> Array:
+        if not self.recipe.hold_out:
+            return np.zeros_like(missing)
         random = np.random.default_rng(self.seed)
         if PIXEL_HOLES < self.hole <= TEXT_HOLES:
             held = _moved_holes(missing, self.recipe.hold_out, self.hole, random)
@@ -263,7 +270,7 @@ def _moved_holes(missing: Array, share: float, hole: float, random: np.random.Ge
     order = np.kron(blocks, np.ones((side, side), int))[:height, :width]
     wanted = share * int((~missing).sum())
     counts = np.cumsum(np.bincount(order[copies], minlength=blocks.size))
-    held: Array = copies & (order <= int(np.searchsorted(counts, wanted)))
+    held: Array = copies & (order < int(np.searchsorted(counts, wanted, side="right")))
     return held
 
 
@@ -334,6 +341,8 @@ class JpegRestoration(Work):
         return to_array(estimate[None])
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        if not self.recipe.residual:  # a whole picture, and its colours, from nothing
+            return super().problem(tile, start, device)
         observed, tolerance = self._intervals(to_tensor(tile.cut(self.pixels), device))
         known = observed.new_ones(1, 1, tile.height, tile.width)
         return Problem(

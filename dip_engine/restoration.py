@@ -9,6 +9,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,13 @@ from dip_engine.problems import (
     Work,
 )
 from dip_engine.stopping import psnr
-from dip_engine.tiling import Mosaic, Tile
+from dip_engine.tiling import Mosaic, Tile, region_of_interest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 PREVIEW_SIDE = 512
 HEARTBEAT = 0.25  # seconds between two signs of life
+GRACE = 2.0  # seconds that a classical start may go on after the end was wanted
 
 
 def restore(job: Job, stop: threading.Event | None = None) -> Result:
@@ -111,6 +113,8 @@ class _Restoration:
         self.begin = time.monotonic()
         self.told = self.shown = self.begin
         self.fraction = 0.0
+        self.scale = 1.0
+        self.ended: float | None = None
         self.warnings: list[str] = []
         self.tally = _Tally()
 
@@ -119,10 +123,11 @@ class _Restoration:
         self.device = choose_device(settings.device)
         self.dtype = choose_format(self.device, settings)
         source = picture.read(self.job.input)
+        picture.check_target(self.job.output, has_alpha=source.alpha is not None)
         mask = _mask(self.job, source)
         pixels, low, high = _unit_range(source.pixels)
 
-        work = self._work(source, pixels, mask)
+        work = self._work(source, pixels, mask, high - low)
         height, width = (n * work.factor for n in source.pixels.shape[:2])
         _check_size(self.job, height, width)
         yield Started(
@@ -132,34 +137,43 @@ class _Restoration:
             work.recipe.network,
             str(self.device),
             str(self.dtype).removeprefix("torch."),
-            None if work.noise is None else work.noise.std,
+            None if work.noise is None else work.noise.std * self.scale,
         )
-        mosaic = Mosaic(
-            work.first() if work.factor > 1 else work.pixels.astype(np.float32),
-            OVERLAP,
-        )
+        mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         yield from self._preview(0, lambda: work.finish(mosaic.picture()), force=True)
         for index, tile in enumerate(work.tiles):
             yield from self._tile(work, tile, index, mosaic)
         restored = work.finish(mosaic.picture())
 
         restored = low + np.clip(restored, 0, 1) * (high - low)
-        restored = _keep_hidden(restored, source) if work.factor == 1 else restored
         if mask is not None:
             restored = np.where(mask[:, :, None] > 0, restored, source.pixels)
-        _check_result(self.job, source, restored)
+        elif work.factor == 1:
+            restored = _keep_hidden(restored, source)
+        _check_result(
+            self.job, source.pixels if mask is None else source.pixels[mask == 0], restored
+        )
         alpha = _alpha(source, mask if self._mask_is_alpha(source) else None, work.factor)
         picture.write(self.job.output, restored.astype(np.float32), source, alpha=alpha)
         yield self._result(work, height, width)
 
-    def _work(self, source: Picture, pixels: Array, mask: Array | None) -> Work:
+    def _work(self, source: Picture, pixels: Array, mask: Array | None, scale: float) -> Work:
         settings = self.job.settings
+        self.scale = scale  # noise levels are told in units of the file
         if self.job.task == "denoise":
-            return Denoising(pixels, settings)
+            if settings.noise_std is not None:
+                settings = replace(settings, noise_std=min(1.0, settings.noise_std / scale))
+            denoising = Denoising(pixels, settings, _opaque(source))
+            if not denoising.noise_std and np.ptp(pixels) > 0:
+                self.warnings.append("No noise was found; tell its level with --noise-level.")
+            return denoising
         if self.job.task == "super-resolution":
             return Enlarging(pixels, settings)
         if self.job.task == "inpaint" and mask is not None:
-            return Inpainting(pixels, mask, settings)
+            try:
+                return Inpainting(pixels, mask, settings)
+            except MaskError as error:
+                raise MaskError(f"{self.job.input}: {error.sentence}", error.hint) from error
         quality = settings.quality or source.quality or find_quality(pixels)
         if quality is None:
             raise InputError(
@@ -172,6 +186,9 @@ class _Restoration:
 
     def _tile(self, work: Work, tile: Tile, index: int, mosaic: Mosaic) -> Iterator[Event]:
         count = len(work.tiles)
+        if index and self._ended() is not None:
+            self._leave_out(tile, work)
+            return
         estimate = work.start(tile, self.device)
         done = 0.0
         while True:
@@ -182,11 +199,14 @@ class _Restoration:
                 break
             part = work.start_share * done
             yield from self._progress("start", (index + part) / count, index, count)
+            if self._overdue():
+                self._leave_out(tile, work)
+                return
         self._show(work, tile, mosaic, start)
         yield from self._preview(0, lambda: work.finish(mosaic.picture()), force=True)
-        if self.stop.is_set() or self._out_of_time():
-            reason = "stopped by hand" if self.stop.is_set() else "time limit reached"
-            self.tally.add(Fitted(torch.empty(0), 0, None, 0, reason, None), None)
+        reason = self._ended()
+        if reason is not None:
+            self.tally.add(Fitted(torch.empty(0), 0, None, 0, reason), None)
             mosaic.add(_scaled(tile, work), start)
             return
 
@@ -224,7 +244,7 @@ class _Restoration:
         yield from self._progress("fit", (index + part) / count, index, count, step, work)
 
         def now() -> Array:
-            fitted = Fitted(step.picture(), step.iteration, None, step.iteration, "", None)
+            fitted = Fitted(step.picture(), step.iteration, None, step.iteration, "")
             self._show(work, tile, mosaic, work.join(tile, start, fitted))
             return work.finish(mosaic.picture())
 
@@ -289,9 +309,29 @@ class _Restoration:
         now = time.monotonic()
         return now + max(0.0, self.begin + limit - now) / tiles_left
 
-    def _out_of_time(self) -> bool:
+    def _ended(self) -> str | None:
+        """Return why no more work is wanted, or None."""
         limit = self.job.settings.time_limit
-        return limit is not None and time.monotonic() - self.begin > limit
+        if self.stop.is_set():
+            return "stopped by hand"
+        if limit is not None and time.monotonic() - self.begin > limit:
+            return "time limit reached"
+        return None
+
+    def _overdue(self) -> bool:
+        """Return True when an end was wanted some seconds ago: even a start is given up then."""
+        now = time.monotonic()
+        if self._ended() is not None and self.ended is None:
+            self.ended = now
+        return self.ended is not None and now - self.ended > GRACE
+
+    def _leave_out(self, tile: Tile, work: Work) -> None:
+        """Leave a tile as it was, and say so."""
+        reason = self._ended() or ""
+        self.tally.add(Fitted(torch.empty(0), 0, None, 0, reason), None)
+        warning = "There was no time for all of the picture: parts of it are as they were."
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _mask_is_alpha(self, source: Picture) -> bool:
         given = self.job.mask is not None or self.job.mask_color is not None
@@ -314,7 +354,7 @@ class _Restoration:
             iterations=round(_mean(tally.iterations) or 0),
             snapshot=round(_mean(tally.snapshots) or 0),
             psnr=psnr(_mean(tally.errors)),
-            noise_std=None if work.noise is None else work.noise.std,
+            noise_std=None if work.noise is None else work.noise.std * self.scale,
             noise_kind=None if work.noise is None else work.noise.kind,
             seconds=time.monotonic() - self.begin,
             versions={
@@ -388,8 +428,20 @@ def _check_size(job: Job, height: int, width: int) -> None:
         )
 
 
-def _check_result(job: Job, source: Picture, restored: Array) -> None:
+def _opaque(source: Picture) -> Tile:
+    """Return the smallest rectangle that holds all pixels that can be seen."""
+    if source.alpha is None or not source.alpha.any():
+        return Tile(0, 0, source.height, source.width)
+    return region_of_interest(source.alpha, 0)
+
+
+def _check_result(job: Job, known: Array, restored: Array) -> None:
     """Refuse to write what is no picture.
+
+    Args:
+        job: names the file.
+        known: pixels of the input that the result was made from.
+        restored: the result.
 
     Raises:
         ResultError: values that are not finite, or a flat result of a picture that was not flat.
@@ -399,7 +451,7 @@ def _check_result(job: Job, source: Picture, restored: Array) -> None:
             f"The fit of {job.input} ended in values that are not finite.",
             "Try another seed, or --dtype float32.",
         )
-    if np.ptp(restored) == 0 and np.ptp(source.pixels) > 0:
+    if np.ptp(restored) == 0 and np.ptp(known) > 0:
         raise ResultError(
             f"The fit of {job.input} ended in a flat picture.", "Try another seed or preset."
         )

@@ -210,7 +210,7 @@ def _as_dip_error(error: Exception, name: str) -> DipError:
     if _is_out_of_memory(error):
         return OutOfMemory(
             f"{name} does not fit into the memory.",
-            "Use the preset fast, a smaller picture or another device, or close other programs.",
+            "Try --device cpu, a smaller picture, or another preset than paper.",
         )
     return DipError(
         f"{name} could not be restored: {type(error).__name__}: {error}.",

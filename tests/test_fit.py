@@ -185,6 +185,15 @@ def test_gradients_are_cut_to_twice_their_mean():
         assert float(layer.weight.grad) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_gradient_that_is_not_finite_does_not_spoil_the_next():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    clip = GradientClip(layer)
+    for value, expected in ((1.0, 1.0), (math.nan, math.nan), (1.0, 1.0)):
+        layer.weight.grad = torch.full((1, 1), value)
+        clip()
+        assert float(layer.weight.grad) == pytest.approx(expected, nan_ok=True)
+
+
 def test_the_learning_rate_warms_up_and_follows_a_cosine():
     recipe = Recipe("up", 1000, learning_rate=0.01, cosine=True, floor=0.1)
     rates = [learning_rate(recipe, i) for i in range(1, 1001)]

@@ -13,6 +13,7 @@ from dip_engine import (
     InputError,
     Job,
     MaskError,
+    OutputError,
     Preview,
     Progress,
     Result,
@@ -23,7 +24,7 @@ from dip_engine import (
     restore_events,
 )
 from dip_engine.jpeg import find_quality
-from dip_engine.problems import Denoising, quarters, together
+from dip_engine.problems import Denoising, Inpainting, quarters, together
 from dip_engine.tasks import TASKS
 
 QUICK = {"iterations": 12, "threads": 1}
@@ -138,11 +139,13 @@ def test_a_colour_marks_the_hole(tmp_path):
 
 def test_transparent_pixels_are_the_hole_and_become_opaque(tmp_path):
     rgba = np.dstack([scene(), np.full((64, 64), 200, np.uint8)])
-    rgba[20:26, 10:40, 3] = 0
+    rgba[20:26, 10:40] = (0, 255, 0, 0)
     job = Job("inpaint", save(tmp_path / "a.png", rgba), tmp_path / "b.png", settings=settings())
     restore(job)
     filled = load(tmp_path / "b.png")
     assert np.all(filled[20:26, 10:40, 3] == 255)
+    assert not np.any((filled[20:26, 10:40, :3] == (0, 255, 0)).all(axis=2))
+    assert psnr(filled[20:26, 10:40, :3], scene()[20:26, 10:40]) > 12
     outside = rgba[:, :, 3] > 0
     assert np.array_equal(filled[outside], rgba[outside])
 
@@ -254,17 +257,13 @@ def test_every_mode_keeps_its_channels_and_its_alpha(tmp_path, mode):
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_every_task_runs_with_every_network(tmp_path, task, network):
     mask = save(tmp_path / "m.png", text_mask()) if task == "inpaint" else None
-    job = Job(
-        task,
-        save(tmp_path / "a.png", scene()),
-        tmp_path / "b.png",
-        mask=mask,
-        settings=settings(iterations=2, factor=2, quality=30, network=network),
-    )
+    source = save(tmp_path / "a.png", scene())
+    options = settings(iterations=2, factor=2, quality=30, network=network)
     if network == "blind-spot" and task != "denoise":
         with pytest.raises(InputError, match="blind-spot"):
-            restore(job)
+            Job(task, source, tmp_path / "b.png", mask=mask, settings=options)
         return
+    job = Job(task, source, tmp_path / "b.png", mask=mask, settings=options)
     assert restore(job).network == network
 
 
@@ -431,3 +430,89 @@ def test_the_callers_process_is_left_as_it_was(tmp_path):
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
     assert np.float32(1e-40) * np.float32(0.5) > 0  # tiny numbers are not flushed to zero
+
+
+def test_a_mark_is_removed_from_blank_paper(tmp_path):
+    paper = np.full((64, 64, 3), 90, np.uint8)
+    paper[10:14, 8:50] = 0
+    mask = np.zeros((64, 64), np.uint8)
+    mask[9:15, 7:51] = 255
+    job = Job(
+        "inpaint",
+        save(tmp_path / "a.png", paper),
+        tmp_path / "b.png",
+        mask=save(tmp_path / "m.png", mask),
+        settings=settings(),
+    )
+    restore(job)
+    assert np.abs(load(tmp_path / "b.png").astype(int) - 90).max() <= 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_held_out_pixels_are_few_and_never_the_last_known_ones(seed):
+    missing = np.zeros((32, 32), np.float32)
+    missing[:, :16] = 1
+    work = Inpainting(np.zeros((32, 32, 3), np.float32), missing, Settings(seed=seed))
+    for tile in work.tiles:
+        held = work._held_pixels(tile)
+        known = tile.cut(missing) == 0
+        assert not (held & ~known).any()
+        assert held.sum() <= 0.1 * known.sum()
+    paper = Inpainting(np.zeros((32, 32, 3), np.float32), missing, Settings(preset="paper"))
+    assert not any(paper._held_pixels(tile).any() for tile in paper.tiles)
+
+
+def test_weak_noise_on_sky_and_texture_is_no_divergence(tmp_path):
+    half = data.camera()[200:264, 150:278].astype(float)
+    picture = np.vstack([np.full((64, 128), 200.0), half])
+    noisy = picture + np.random.default_rng(0).normal(0, 3, picture.shape)
+    source = save(tmp_path / "a.png", np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    options = settings(iterations=200)
+    result = restore(Job("denoise", source, tmp_path / "b.png", settings=options))
+    assert result.stop_reason != "the fit diverged"
+
+
+def test_a_given_noise_level_is_in_units_of_the_file(tmp_path):
+    clean = np.linspace(0, 4, 96 * 96, dtype=np.float32).reshape(96, 96)
+    noisy = clean + np.random.default_rng(0).normal(0, 0.1, clean.shape).astype(np.float32)
+    np.save(tmp_path / "a.npy", noisy)
+    options = settings(noise_std=0.1)
+    result = restore(Job("denoise", tmp_path / "a.npy", tmp_path / "b.npy", settings=options))
+    assert result.noise_std == pytest.approx(0.1)
+    after = np.load(tmp_path / "b.npy")
+    assert np.sqrt(np.mean((after - clean) ** 2)) < 0.05
+
+
+def test_hidden_pixels_do_not_hide_the_noise(tmp_path):
+    rgba = np.dstack([noisy_scene(), np.full((64, 64), 255, np.uint8)])
+    framed = np.full((110, 110, 4), (127, 127, 127, 0), np.uint8)
+    framed[20:84, 30:94] = rgba
+    source = save(tmp_path / "a.png", framed)
+    result = restore(Job("denoise", source, tmp_path / "b.png", settings=settings()))
+    assert result.noise_std == pytest.approx(25 / 255, rel=0.25)
+
+
+def test_an_output_that_cannot_be_is_told_before_the_work(tmp_path):
+    rgba = np.dstack([scene(), np.full((64, 64), 255, np.uint8)])
+    source = save(tmp_path / "a.png", rgba)
+    for name in ("b.jpg", "b.gif", "missing/b.png"):
+        with pytest.raises(OutputError):
+            next(restore_events(Job("denoise", source, tmp_path / name)))
+
+
+def test_a_time_limit_holds_during_the_classical_start_too(tmp_path):
+    large = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), np.uint8)
+    source = save(tmp_path / "a.png", large)
+    options = Settings(time_limit=0.5, threads=1)
+    result = restore(Job("denoise", source, tmp_path / "b.png", settings=options))
+    assert result.stop_reason == "time limit reached"
+    assert result.warnings
+    assert result.iterations == 0
+
+
+def test_the_papers_jpeg_fit_learns_the_colours(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", quality=30)
+    options = settings(preset="paper", iterations=150)
+    restore(Job("jpeg", tmp_path / "a.jpg", tmp_path / "b.png", settings=options))
+    difference = load(tmp_path / "b.png").astype(float) - scene()
+    assert np.abs(difference.mean(axis=(0, 1))).max() < 12

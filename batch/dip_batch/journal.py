@@ -86,7 +86,7 @@ class Journal:
         entries: dict[str, Entry] = {}
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return entries
         for line in text.splitlines():
             try:
