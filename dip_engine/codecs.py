@@ -20,6 +20,7 @@ from PIL import Image, JpegImagePlugin, WebPImagePlugin
 from dip_engine import metadata as meta
 from dip_engine import png
 from dip_engine.headers import DAMAGED, RETRY, UnreadableError, npy_header
+from dip_engine.jpeg import luminance_table
 from dip_engine.metadata import Metadata
 
 Samples = np.ndarray[Any, np.dtype[Any]]
@@ -31,20 +32,6 @@ _SPLIT = "Save the one you want to restore as its own file."
 _PALETTE, _CMYK, _YCBCR = 3, 5, 6  # colour models of TIFF
 _TIFF_MODELS = (0, 1, 2, _PALETTE, _CMYK, _YCBCR)  # 0 and 1 are gray, 2 is RGB
 _JPEG_COMPRESSION = 7
-
-# The luminance table of the JPEG standard (Annex K), which most encoders scale by a quality.
-_STANDARD_TABLE = np.array(
-    (
-        (16, 11, 10, 16, 24, 40, 51, 61),
-        (12, 12, 14, 19, 26, 58, 60, 55),
-        (14, 13, 16, 24, 40, 57, 69, 56),
-        (14, 17, 22, 29, 51, 87, 80, 62),
-        (18, 22, 37, 56, 68, 109, 103, 77),
-        (24, 35, 55, 64, 81, 104, 113, 92),
-        (49, 64, 78, 87, 103, 121, 120, 101),
-        (72, 92, 95, 98, 112, 100, 103, 99),
-    )
-).ravel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +176,8 @@ def _estimate_quality(tables: dict[int, list[int]]) -> int | None:
     """Return the quality 1–100 whose luminance table is nearest to the file's."""
     if len(tables.get(0, ())) != 64:
         return None
-    quality = np.arange(1, 101)[:, None]
-    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    candidates = np.clip((_STANDARD_TABLE * scale + 50) // 100, 1, 255)
-    distance = np.abs(candidates - np.array(tables[0])).sum(axis=1)
-    return int(quality[np.argmin(distance), 0])
+    candidates = np.stack([luminance_table(quality).ravel() for quality in range(1, 101)])
+    return int(np.argmin(np.abs(candidates - np.array(tables[0])).sum(axis=1))) + 1
 
 
 def _decode_with_openimageio(data: bytes) -> Samples:

@@ -11,6 +11,7 @@ import torch
 
 from dip_engine.errors import DeviceError, DeviceLost, DipError, OutOfMemory
 from dip_engine.job import Settings
+from dip_engine.processes import free_cores
 
 _LOST = ("device-side assert", "unspecified launch failure", "illegal memory access", "CUDA error")
 
@@ -115,13 +116,6 @@ def prepared(settings: Settings) -> Iterator[None]:
         torch.set_flush_denormal(False)
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
-
-
-def free_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def as_dip_error(error: Exception, name: str) -> DipError | None:

@@ -1,6 +1,8 @@
-"""Other processes of this machine."""
+"""Processes of this machine, and the cores they may use."""
 
 from __future__ import annotations
+
+import os
 
 import psutil
 
@@ -13,3 +15,10 @@ def is_running(pid: int) -> bool:
         return False
     except (psutil.AccessDenied, OverflowError, ValueError):
         return psutil.pid_exists(pid) if 0 <= pid < 2**31 else False
+
+
+def free_cores() -> int:
+    """Return the number of CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -8,9 +8,9 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from dip_engine.stopping import psnr
 from dip_engine.tiling import Mosaic, Tile, region_of_interest
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Yielded = TypeVar("Yielded")
+Returned = TypeVar("Returned")
 
 PREVIEW_SIDE = 512
 HEARTBEAT = 0.25  # seconds between two signs of life
@@ -77,6 +79,18 @@ def restore_events(job: Job, stop: threading.Event | None = None) -> Iterator[Ev
         if known is None:
             raise
         raise known from error
+
+
+class _Returning(Generic[Yielded, Returned]):
+    """A generator in a for loop that keeps what it returns at its end."""
+
+    value: Returned
+
+    def __init__(self, generator: Generator[Yielded, None, Returned]) -> None:
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[Yielded]:
+        self.value = yield from self.generator
 
 
 class _Tally:
@@ -189,19 +203,14 @@ class _Restoration:
         if index and self._ended() is not None:
             self._leave_out(tile, work)
             return
-        estimate = work.start(tile, self.device)
-        done = 0.0
-        while True:
-            try:
-                done = next(estimate)
-            except StopIteration as end:
-                start: Array = end.value
-                break
+        estimate = _Returning(work.start(tile, self.device))
+        for done in estimate:
             part = work.start_share * done
             yield from self._progress("start", (index + part) / count, index, count)
             if self._overdue():
                 self._leave_out(tile, work)
                 return
+        start = estimate.value
         self._show(work, tile, mosaic, start)
         yield from self._preview(0, lambda: work.finish(mosaic.picture()), force=True)
         reason = self._ended()
@@ -213,22 +222,20 @@ class _Restoration:
         problem = work.problem(tile, start, self.device)
         held = work.held(tile, problem, self.job.settings.seed)
         deadline = self._deadline(count - index)
-        steps = fit(
-            problem,
-            work.recipe,
-            seed=self.job.settings.seed + index,
-            dtype=self.dtype,
-            held=held,
-            stop=self.stop,
-            out_of_time=lambda: time.monotonic() > deadline,
+        steps = _Returning(
+            fit(
+                problem,
+                work.recipe,
+                seed=self.job.settings.seed + index,
+                dtype=self.dtype,
+                held=held,
+                stop=self.stop,
+                out_of_time=lambda: time.monotonic() > deadline,
+            )
         )
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                fitted: Fitted = end.value
-                break
+        for step in steps:
             yield from self._fit_events(work, tile, index, mosaic, start, step)
+        fitted = steps.value
         self.tally.add(fitted, work.error(tile, start, fitted))
         mosaic.add(_scaled(tile, work), work.join(tile, start, fitted))
         yield from self._preview(

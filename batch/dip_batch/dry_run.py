@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from dip_batch.estimate import Estimate, estimate, free_cores, on_gpu
+from dip_batch.estimate import Estimate, estimate, on_gpu
 from dip_batch.names import printable, shown, span
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Plan
 from dip_batch.todo import Todo
 from dip_engine.errors import InputError
 from dip_engine.picture import estimate_size
+from dip_engine.processes import free_cores
 
 
 def preview(

@@ -6,7 +6,6 @@ to the size of a tile. Nothing is measured on this machine.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from dip_engine.job import Settings
@@ -90,10 +89,3 @@ def estimate(task: str, settings: Settings, size: tuple[int, int], cores: int) -
 def on_gpu(device: str) -> bool:
     """Tell whether a device is a GPU by its name."""
     return device not in ("auto", "cpu")
-
-
-def free_cores() -> int:
-    """Return the number of CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
