@@ -36,6 +36,7 @@ class Settings:
         time_limit: seconds after which the best picture so far is returned, or None.
         threads: CPU threads, or None for all that are free.
         preview_seconds: least time between two previews; 0 sends none.
+        strength: 0–1, how much of the restoration goes into the result; the rest is the input.
     """
 
     preset: str = "balanced"
@@ -51,6 +52,7 @@ class Settings:
     time_limit: float | None = None
     threads: int | None = None
     preview_seconds: float = 0.0
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         _one_of("preset", self.preset, PRESETS)
@@ -59,13 +61,14 @@ class Settings:
         _one_of("dtype", self.dtype, DTYPES)
         if self.factor not in FACTORS:
             raise InputError(f"factor {self.factor} is not offered.", "Choose 2, 3, 4 or 8.")
-        _between("iterations", self.iterations, 1, 1_000_000, whole=True)
-        _between("noise_std", self.noise_std, 0.0, 1.0)
-        _between("quality", self.quality, 1, 100, whole=True)
+        _between("iterations", self.iterations, 1, 1_000_000, whole=True, optional=True)
+        _between("noise_std", self.noise_std, 0.0, 1.0, optional=True)
+        _between("quality", self.quality, 1, 100, whole=True, optional=True)
         _between("seed", self.seed, 0, MAX_SEED, whole=True)
-        _between("time_limit", self.time_limit, 0.1, 1e7)
-        _between("threads", self.threads, 1, 4096, whole=True)
+        _between("time_limit", self.time_limit, 0.1, 1e7, optional=True)
+        _between("threads", self.threads, 1, 4096, whole=True, optional=True)
         _between("preview_seconds", self.preview_seconds, 0.0, 3600.0)
+        _between("strength", self.strength, 0.0, 1.0)
         if not isinstance(self.deterministic, bool):
             raise InputError(f"deterministic is {self.deterministic!r}.", "Use true or false.")
         if not isinstance(self.device, str) or not self.device:
@@ -287,11 +290,17 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _between(
-    name: str, value: float | None, low: float, high: float, *, whole: bool = False
+    name: str,
+    value: float | None,
+    low: float,
+    high: float,
+    *,
+    whole: bool = False,
+    optional: bool = False,
 ) -> None:
-    if value is None:
+    if value is None and optional:
         return
-    kinds: tuple[type, ...] = (int,) if whole else (int, float)
+    kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
         raise InputError(f"{name} is {value!r}.", "Use a whole number." if whole else "")
     if not low <= value <= high:

@@ -61,6 +61,7 @@ def settings_from_options(
     dtype: str,
     deterministic: bool,
     time_limit: float | None,
+    strength: float,
 ) -> Settings:
     """Turn the values of `settings_options` into settings.
 
@@ -80,6 +81,7 @@ def settings_from_options(
             dtype=dtype,
             deterministic=deterministic,
             time_limit=time_limit,
+            strength=strength,
         )
     except InputError as error:
         raise click.UsageError(str(error)) from error
@@ -139,6 +141,13 @@ _OPTIONS = (
         metavar="RRGGBB",
         callback=_color,
         help="Pixels of exactly this colour are to be restored, e.g. ff0000.",
+    ),
+    click.option(
+        "--strength",
+        type=click.FloatRange(0, 1),
+        default=_DEFAULTS.strength,
+        show_default=True,
+        help="How much of the restoration goes into the result; the rest is the picture as it was.",
     ),
     click.option(
         "--seed",

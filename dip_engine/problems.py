@@ -176,7 +176,6 @@ class Inpainting(Work):
         missing = mask > 0
         hole = classical.hole_radius(missing)
         super().__init__(pixels, recipe_for("inpaint", settings, hole=hole), settings)
-        self.mask = mask[:, :, None]
         self.missing = missing
         self.hole = hole
         self._held: dict[Tile, Array] = {}
@@ -221,10 +220,6 @@ class Inpainting(Work):
             return None
         difference = self.join(tile, start, fitted)[held] - tile.cut(self.pixels)[held]
         return float(np.mean(difference**2))
-
-    def finish(self, result: Array) -> Array:
-        blended = self.pixels + self.mask * (result - self.pixels)
-        return np.where(self.mask > 0, blended, self.pixels).astype(np.float32)
 
     def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
         if self.hole > TEXT_HOLES:

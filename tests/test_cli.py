@@ -118,6 +118,7 @@ def test_bad_picture_is_one_sentence_and_a_hint(tmp_path: Path) -> None:
         ("--task", "denoise", "--quality", "101"),
         ("--task", "denoise", "--iterations", "0"),
         ("--task", "denoise", "--time-limit", "inf"),
+        ("--task", "denoise", "--strength", "50"),
         ("--task", "denoise", "--device", ""),
         ("--task", "inpaint", "--mask-color", "red"),
         ("--task", "inpaint", "--mask-color", "ff0000", "--mask", "mask.png"),
@@ -226,6 +227,8 @@ def test_options_become_settings() -> None:
             "--mask-color",
             "0000ff",
             "--deterministic",
+            "--strength",
+            "0.4",
         ],
         standalone_mode=False,
     )
@@ -233,4 +236,5 @@ def test_options_become_settings() -> None:
     assert settings.noise_std == pytest.approx(0.2)
     assert settings.factor == 8
     assert settings.deterministic is True
+    assert settings.strength == 0.4
     assert settings.preset == "balanced"

@@ -1,0 +1,159 @@
+"""From what the tiles were joined into to what is shown and written.
+
+    result = input + strength · mask · (restored − input)
+
+Where that share is 0, and under wholly transparent pixels, the input keeps its bits. The input of
+an enlargement is its Lanczos enlargement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from dip_engine import classical
+from dip_engine.errors import ResultError
+from dip_engine.job import Job
+from dip_engine.picture import Picture
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """The range of a picture's values: 0–1, or wider for float pictures that leave it.
+
+    Attributes:
+        low, high: in units of the file; the engine works on 0–1.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, pixels: Array) -> Self:
+        """Return the range of a picture."""
+        return cls(min(0.0, float(pixels.min())), max(1.0, float(pixels.max())))
+
+    @property
+    def width(self) -> float:
+        """From low to high, in units of the file."""
+        return self.high - self.low
+
+    def to_unit(self, pixels: Array) -> Array:
+        """Bring values of the file into 0–1, as float32."""
+        if (self.low, self.high) == (0.0, 1.0):
+            return pixels
+        return ((pixels - self.low) / self.width).astype(np.float32)
+
+    def from_unit(self, pixels: Array) -> Array:
+        """Undo `to_unit`, as float32; what leaves 0–1 is clipped."""
+        return (self.low + np.clip(pixels, 0, 1) * self.width).astype(np.float32)
+
+
+class Finish:
+    """Blends the restoration with its input.
+
+    Args:
+        job: its strength; names the file.
+        source: the picture as it was read.
+        mask: float32 H×W, 1 = restore, or None for the whole picture.
+        values: the range of its values.
+        factor: how much larger the result is; a mask goes with 1 only.
+        fills_alpha: the mask was taken from transparent pixels, which become opaque.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        source: Picture,
+        mask: Array | None,
+        values: ValueRange,
+        factor: int,
+        *,
+        fills_alpha: bool,
+    ) -> None:
+        strength = job.settings.strength
+        self.job = job
+        self.values = values
+        # What was transparent has no colour to blend with: there, the strength goes into alpha.
+        share = float(strength > 0) if fills_alpha else strength
+        self.weight = _weight(job, source, mask, factor, np.float32(share))
+        self.alpha = _alpha(source, mask if fills_alpha else None, factor, strength)
+        self.base = source.pixels
+        if factor > 1 and self.weight is not None:
+            small = values.to_unit(source.pixels)
+            self.base = values.from_unit(classical.enlarge(small, factor))
+        inpainted = job.needs_mask and mask is not None
+        self.learned = source.pixels[mask == 0] if inpainted else _visible(source)
+
+    def picture(self, restored: Array) -> Array:
+        """Return the result, float32 H×W×C in units of the file.
+
+        Args:
+            restored: what the tiles were joined into, H×W×C on the 0–1 scale.
+        """
+        picture = self.values.from_unit(restored)
+        if self.weight is None:
+            return picture
+        blended = (1 - self.weight) * self.base + self.weight * picture
+        return np.where(self.weight > 0, blended, self.base)
+
+    def thumbnail(self, picture: Array, longest: int) -> tuple[int, int, bytes]:
+        """Return width, height and 8-bit RGB of a result, at most `longest` pixels a side."""
+        small = self.values.to_unit(classical.shrink(picture, longest))
+        height, width = small.shape[:2]
+        rgb = np.broadcast_to(small, (height, width, 3))
+        return width, height, np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8).tobytes()
+
+    def check(self, restored: Array) -> None:
+        """Refuse to write what is no picture.
+
+        Raises:
+            ResultError: values that are not finite, or a flat result of a picture that was not.
+        """
+        if not np.isfinite(restored).all():
+            raise ResultError(
+                f"The fit of {self.job.input} ended in values that are not finite.",
+                "Try another seed, or --dtype float32.",
+            )
+        if np.ptp(np.clip(restored, 0, 1)) == 0 and self.learned.size and np.ptp(self.learned) > 0:
+            raise ResultError(
+                f"The fit of {self.job.input} ended in a flat picture.",
+                "Try another seed or preset.",
+            )
+
+
+def _weight(
+    job: Job, source: Picture, mask: Array | None, factor: int, share: np.float32
+) -> Array | None:
+    """Return the share of the restoration in the result, H×W×1 or 1×1×1; None for all of it."""
+    hidden = None if source.alpha is None or factor > 1 or job.needs_mask else source.alpha == 0
+    if mask is None and hidden is None:
+        return None if share == 1 else np.full((1, 1, 1), share, np.float32)
+    weight = np.full(source.pixels.shape[:2], share, np.float32) if mask is None else share * mask
+    if hidden is not None:
+        weight = np.where(hidden, np.float32(0), weight)
+    return weight[:, :, None]
+
+
+def _visible(source: Picture) -> Array:
+    return source.pixels if source.alpha is None else source.pixels[source.alpha > 0]
+
+
+def _alpha(source: Picture, filled: Array | None, factor: int, strength: float) -> Array | None:
+    """Return the alpha channel of the result; holes that were transparent become opaque."""
+    if source.alpha is None:
+        return None
+    kind = source.alpha.dtype
+    top = np.iinfo(kind).max if kind.kind == "u" else 1
+    if factor > 1:
+        large = classical.enlarge(source.alpha.astype(np.float32) / top, factor)
+        large = np.clip(large, 0, 1) * top
+        return large.astype(kind) if kind.kind == "f" else np.rint(large).astype(kind)
+    if filled is None:
+        return source.alpha
+    opaque = strength * top if kind.kind == "f" else round(strength * top)
+    return np.where(filled > 0, opaque, source.alpha).astype(kind)
