@@ -57,7 +57,7 @@ class Finish:
     """Blends the restoration with its input.
 
     Args:
-        job: its strength; names the file.
+        job: strength, size of previews, and the file's name.
         source: the picture as it was read.
         mask: float32 H×W, 1 = restore, or None for the whole picture.
         values: the range of its values.
@@ -101,9 +101,10 @@ class Finish:
         blended = (1 - self.weight) * self.base + self.weight * picture
         return np.where(self.weight > 0, blended, self.base)
 
-    def thumbnail(self, picture: Array, longest: int) -> tuple[int, int, bytes]:
-        """Return width, height and 8-bit RGB of a result, at most `longest` pixels a side."""
-        small = self.values.to_unit(classical.shrink(picture, longest))
+    def thumbnail(self, picture: Array) -> tuple[int, int, bytes]:
+        """Return width, height and 8-bit RGB of a result, as small as previews are to be."""
+        side = self.job.settings.preview_side
+        small = self.values.to_unit(classical.shrink(picture, side))
         height, width = small.shape[:2]
         rgb = np.broadcast_to(small, (height, width, 3))
         return width, height, np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8).tobytes()

@@ -36,6 +36,7 @@ class Settings:
         time_limit: seconds after which the best picture so far is returned, or None.
         threads: CPU threads, or None for all that are free.
         preview_seconds: least time between two previews; 0 sends none.
+        preview_side: longest side of a preview, in pixels.
         strength: 0–1, how much of the restoration goes into the result; the rest is the input.
     """
 
@@ -52,6 +53,7 @@ class Settings:
     time_limit: float | None = None
     threads: int | None = None
     preview_seconds: float = 0.0
+    preview_side: int = 512
     strength: float = 1.0
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class Settings:
         _between("time_limit", self.time_limit, 0.1, 1e7, optional=True)
         _between("threads", self.threads, 1, 4096, whole=True, optional=True)
         _between("preview_seconds", self.preview_seconds, 0.0, 3600.0)
+        _between("preview_side", self.preview_side, 16, 16384, whole=True)
         _between("strength", self.strength, 0.0, 1.0)
         if not isinstance(self.deterministic, bool):
             raise InputError(f"deterministic is {self.deterministic!r}.", "Use true or false.")

@@ -23,7 +23,7 @@ from dip_engine.errors import ProtocolError
 
 PROTOCOL = 1
 MAX_HEADER = 2**20
-MAX_PAYLOAD = 2**28
+MAX_PAYLOAD = 2**30  # holds the largest preview, 16384×16384 of 8-bit RGB
 
 _LENGTHS = struct.Struct(">II")
 _CHUNK = 2**20

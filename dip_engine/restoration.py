@@ -38,7 +38,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Yielded = TypeVar("Yielded")
 Returned = TypeVar("Returned")
 
-PREVIEW_SIDE = 512
 HEARTBEAT = 0.25  # seconds between two signs of life
 
 
@@ -253,7 +252,7 @@ class _Restoration:
         if show is not None:
             show()
         now = self.finish.picture(self.work.finish(self.mosaic.picture()))
-        yield Preview(iteration, *self.finish.thumbnail(now, PREVIEW_SIDE))
+        yield Preview(iteration, *self.finish.thumbnail(now))
 
 
 def _psnr(step: Step) -> float | None:

@@ -48,6 +48,7 @@ SETTINGS = st.builds(
     time_limit=st.none() | st.floats(0.1, 1e7),
     threads=st.none() | st.integers(1, 4096),
     preview_seconds=st.floats(0, 3600),
+    preview_side=st.integers(16, 16384),
     strength=st.floats(0, 1),
 )
 MASKS = st.one_of(
@@ -191,6 +192,9 @@ def test_a_short_job_gets_the_defaults() -> None:
         ({"settings": {"threads": 0}}, "threads is 0"),
         ({"settings": {"preview_seconds": -0.5}}, "preview_seconds is -0.5"),
         ({"settings": {"preview_seconds": None}}, "preview_seconds is None"),
+        ({"settings": {"preview_side": 15}}, "from 16 to 16384"),
+        ({"settings": {"preview_side": 99.5}}, "whole number"),
+        ({"settings": {"preview_side": None}}, "preview_side is None"),
         ({"settings": {"strength": 1.1}}, "from 0 to 1"),
         ({"settings": {"strength": None}}, "strength is None"),
         ({"settings": {"deterministic": "yes"}}, "true or false"),

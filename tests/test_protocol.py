@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dip_engine.errors import ProtocolError
+from dip_engine.job import Settings
 from dip_engine.protocol import (
     MAX_HEADER,
     MAX_PAYLOAD,
@@ -140,6 +141,10 @@ def test_too_large_frames_are_not_written() -> None:
     with pytest.raises(ProtocolError):
         write_frame(sink, {}, bytes(MAX_PAYLOAD + 1))
     assert sink.getvalue() == b""
+
+
+def test_the_largest_preview_fits_into_a_frame() -> None:
+    assert Settings(preview_side=16384).preview_side ** 2 * 3 <= MAX_PAYLOAD
 
 
 def test_hello_of_this_version_is_accepted() -> None:

@@ -318,6 +318,35 @@ def test_events_come_in_order_and_previews_are_pictures(tmp_path):
     assert psnr(last, scene()) > psnr(first, scene()) + 4
 
 
+@pytest.mark.parametrize(("side", "size"), [(16, (16, 8)), (50, (50, 25)), (500, (64, 32))])
+def test_previews_are_as_large_as_asked_and_no_larger_than_the_picture(tmp_path, side, size):
+    job = Job(
+        "denoise",
+        save(tmp_path / "a.png", scene(32, 64)),
+        tmp_path / "b.png",
+        settings=settings(iterations=1, preview_seconds=0.01, preview_side=side),
+    )
+    previews = [event for event in restore_events(job) if isinstance(event, Preview)]
+    assert {(p.width, p.height, len(p.pixels)) for p in previews} == {
+        (*size, size[0] * size[1] * 3)
+    }
+
+
+def test_the_picture_is_shown_before_any_work(tmp_path):
+    job = Job(
+        "denoise",
+        save(tmp_path / "a.png", noisy_scene()),
+        tmp_path / "b.png",
+        settings=settings(preview_seconds=5),
+    )
+    events = restore_events(job)
+    assert isinstance(next(events), Started)
+    first = next(events)
+    events.close()
+    assert isinstance(first, Preview)
+    assert first.pixels == noisy_scene().tobytes()
+
+
 def test_closing_the_events_cancels_and_writes_nothing(tmp_path):
     source = save(tmp_path / "a.png", noisy_scene())
     events = restore_events(Job("denoise", source, tmp_path / "b.png", settings=settings()))

@@ -23,7 +23,7 @@ from dip_batch.walk import RESULTS_FOLDER
 from dip_engine.errors import OutputError
 from dip_engine.job import Job
 
-_HOW_NOT_WHAT = ("device", "threads", "preview_seconds")
+_HOW_NOT_WHAT = ("device", "threads", "preview_seconds", "preview_side")
 
 
 @dataclass(frozen=True, slots=True)
