@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dip_engine import __version__, gimp
+from dip_engine import __version__, gimp, gimp_profiles
 from dip_engine.client import Engine
-from dip_engine.errors import DipError
+from dip_engine.errors import DipError, InputError
 from dip_engine.job import Job, Settings
 
 OK, NOTE, FAILED = "ok", "--", "!!"
@@ -181,21 +181,33 @@ def check_commands() -> Iterator[Finding]:
 
 
 def check_plugin() -> Iterator[Finding]:
-    """Look for GIMP's plug-in and the engine that it starts."""
-    profiles = gimp.find_profiles()
+    """Look for GIMP's plug-in and the engine that it starts, in every profile."""
+    profiles = gimp_profiles.find_profiles()
     if not profiles:
-        yield Finding(NOTE, "GIMP", gimp.why_no_profile())
+        yield Finding(NOTE, "GIMP", gimp_profiles.why_no_profile())
         return
-    plugins = gimp.find_plugins(profiles)
-    if not plugins:
-        yield Finding(NOTE, "GIMP", "without the plug-in; run dip-engine install-gimp-plugin")
-    for plugin in plugins:
-        python = gimp.read_engine(plugin)
-        if python.exists():
-            yield Finding(OK, "GIMP", f"plug-in in {plugin}")
-        else:
-            text = f"the plug-in in {plugin} looks for {python}, which is gone"
-            yield Finding(FAILED, "GIMP", f"{text}; run dip-engine install-gimp-plugin")
+    newest = gimp_profiles.newest_usable(profiles)
+    for profile in profiles:
+        if gimp.is_installed(profile.plug_ins):
+            yield _examine_plugin(profile)
+        elif profile in newest:
+            text = f"{profile.title} is without the plug-in; run dip-engine install-gimp-plugin"
+            yield Finding(NOTE, "GIMP", text)
+
+
+def _examine_plugin(profile: gimp_profiles.Profile) -> Finding:
+    try:
+        plugin = gimp.read_plugin(profile.plug_ins)
+    except InputError as error:
+        return Finding(FAILED, "GIMP", f"{profile.title}: {error}")
+    text = f"{profile.title}: plug-in {plugin.version or 'of unknown version'} in {plugin.folder}"
+    if plugin.version != __version__:
+        text += f" is not of this program, {__version__}"
+    elif not plugin.python.exists():
+        text += f" looks for {plugin.python}, which is gone"
+    else:
+        return Finding(OK, "GIMP", text)
+    return Finding(FAILED, "GIMP", f"{text}; run dip-engine install-gimp-plugin --all")
 
 
 def check_engine() -> Iterator[Finding]:

@@ -1,8 +1,8 @@
-"""Find GIMP 3 and put the plug-in where GIMP looks for it.
+"""The plug-in where GIMP looks for it: putting it there, looking at it, taking it away.
 
 GIMP loads ``plug-ins/NAME/NAME.py`` of its profile with a Python of its own. So the plug-in's
-folder gets a copy of the client, which needs the standard library only, and ``engine.json``, which
-names the Python that has torch. Standard library only, here too.
+folder gets the plug-in's modules, a copy of the client, which needs the standard library only, and
+``engine.json``, which names the Python that has torch. Standard library only, here too.
 """
 
 from __future__ import annotations
@@ -10,60 +10,36 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from dip_engine import __version__
 from dip_engine.errors import InputError, OutputError
 
 NAME = "deep_image_prior"
+MODULES = "dip_gimp"
 ENGINE_FILE = "engine.json"
-# Lets the GIMP in the sandbox start a program outside of it; the user has to allow that.
-FLATPAK_PERMISSION = "flatpak override --user --talk-name=org.freedesktop.Flatpak org.gimp.GIMP"
 CLIENT_MODULES = ("__init__", "errors", "tasks", "job", "protocol", "engine_process", "client")
 
-_FLATPAK = Path(".var/app/org.gimp.GIMP/config/GIMP")
 
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An installed plug-in.
 
-def find_profiles(
-    home: Path | None = None, environment: Mapping[str, str] = os.environ
-) -> list[Path]:
-    """Return the profile folders of every GIMP 3 of this user, newest version last.
-
-    Args:
-        home: the user's home folder, or None for the real one.
-        environment: of the process; ``GIMP3_DIRECTORY`` in it is GIMP's own way to name the one
-            profile that counts.
+    Attributes:
+        folder: of the plug-in.
+        python: the engine's Python that it starts.
+        version: of the program it came with; empty for one older than this was written down.
     """
-    if named := environment.get("GIMP3_DIRECTORY"):
-        return [Path(named)] if Path(named).is_dir() else []
-    found = [
-        folder
-        for root in _profile_roots(home or Path.home(), environment)
-        if root.is_dir()
-        for folder in root.iterdir()
-        if folder.is_dir() and re.fullmatch(r"3\.\d+", folder.name)
-    ]
-    return sorted(found, key=lambda folder: int(folder.name.removeprefix("3.")))
 
-
-def why_no_profile(home: Path | None = None, environment: Mapping[str, str] = os.environ) -> str:
-    """Return one sentence for a user for whom `find_profiles` finds nothing."""
-    if version := _version_on_path(environment):
-        if version.startswith("3."):
-            return (
-                f"GIMP {version} has never been started: start it once, "
-                "then run dip-engine install-gimp-plugin."
-            )
-        return f"Only GIMP {version} was found; the plug-in needs GIMP 3."
-    roots = _profile_roots(home or Path.home(), environment)
-    if any(folder.name.startswith("2.") for root in roots for folder in root.glob("2.*")):
-        return "Only GIMP 2 was found; the plug-in needs GIMP 3."
-    return "No GIMP 3 was found; after installing it run dip-engine install-gimp-plugin."
+    folder: Path
+    python: Path
+    version: str
 
 
 def install_plugin(plug_ins: Path, python: Path | None = None) -> Path:
@@ -108,36 +84,64 @@ def remove_plugin(plug_ins: Path) -> bool:
     if not target.exists():
         return False
     try:
-        shutil.rmtree(target)
+        # Out of the way first: what an interruption leaves is then no half plug-in of that name.
+        with tempfile.TemporaryDirectory(prefix=f".{NAME}-", dir=plug_ins) as scratch:
+            target.rename(Path(scratch) / NAME)
     except OSError as error:
-        raise OutputError(f"{target} cannot be removed: {error.strerror or error}.") from error
+        raise OutputError(
+            f"{target} cannot be removed: {error.strerror or error}.",
+            "Check the rights of this folder.",
+        ) from error
     return True
 
 
-def is_flatpak(plug_ins: Path) -> bool:
-    """True for a folder that belongs to the GIMP of Flathub, which runs in a sandbox."""
-    return _FLATPAK.as_posix() in plug_ins.as_posix()
+def is_installed(plug_ins: Path) -> bool:
+    """Tell whether a folder of plug-ins has this one."""
+    return (plug_ins / NAME / ENGINE_FILE).is_file()
 
 
-def find_plugins(profiles: list[Path]) -> list[Path]:
-    """Return the folders in which the plug-in is installed."""
-    folders = (profile / "plug-ins" / NAME for profile in profiles)
-    return [folder for folder in folders if (folder / ENGINE_FILE).is_file()]
-
-
-def read_engine(folder: Path) -> Path:
-    """Return the Python that an installed plug-in starts.
+def read_plugin(plug_ins: Path) -> Plugin:
+    """Return what is installed in a folder of plug-ins.
 
     Raises:
         InputError: its ``engine.json`` cannot be read.
     """
+    folder = plug_ins / NAME
     file = folder / ENGINE_FILE
     try:
-        return Path(json.loads(file.read_text(encoding="utf-8"))["python"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        engine = json.loads(file.read_text(encoding="utf-8"))
+        return Plugin(folder, Path(engine["python"]), str(engine.get("version", "")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{file} cannot be read.", "Run dip-engine install-gimp-plugin again."
+            f"{file} cannot be read.", "Run dip-engine install-gimp-plugin --all."
         ) from error
+
+
+def remove_scratch(
+    home: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> list[Path]:
+    """Remove what killed runs of the plug-in left behind; runs that go on keep their folders.
+
+    Args:
+        home: the user's home folder, or None for the real one.
+        environment: of the process.
+
+    Returns:
+        The folders that are gone.
+    """
+    from dip_gimp.scratch import cache_folder, sweep
+
+    home = home or Path.home()
+    caches = (home / ".var/app/org.gimp.GIMP/cache", home / "snap/gimp/common/.cache")
+    sandboxed = [{**environment, "XDG_CACHE_HOME": str(cache)} for cache in caches]
+    folders = [cache_folder(variables) for variables in (environment, *sandboxed)]
+    removed = []
+    for folder in filter(Path.is_dir, dict.fromkeys(folders)):
+        sweep(folder)
+        with suppress(OSError):  # there is something else in it
+            folder.rmdir()
+            removed.append(folder)
+    return removed
 
 
 def _fill(folder: Path, python: Path) -> None:
@@ -145,15 +149,18 @@ def _fill(folder: Path, python: Path) -> None:
     client.mkdir(parents=True)
     for module in CLIENT_MODULES:
         shutil.copyfile(Path(__file__).with_name(f"{module}.py"), client / f"{module}.py")
-    for source in _plugin_source().glob("*.py"):
-        shutil.copyfile(source, folder / source.name)
+    modules = folder / MODULES
+    modules.mkdir()
+    for package, target in ((NAME, folder), (MODULES, modules)):
+        for source in _source(package).glob("*.py"):
+            shutil.copyfile(source, target / source.name)
     (folder / f"{NAME}.py").chmod(0o755)  # GIMP runs it as a program
-    engine = {"python": str(python)}
+    engine = {"python": str(python), "version": __version__}
     (folder / ENGINE_FILE).write_text(json.dumps(engine) + "\n", encoding="utf-8")
 
 
-def _plugin_source() -> Path:
-    spec = importlib.util.find_spec(NAME)
+def _source(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise OutputError("The plug-in's files are missing.", "Run install.sh again.")
     return Path(spec.submodule_search_locations[0])
@@ -164,29 +171,3 @@ def _check_ours(target: Path) -> None:
         raise OutputError(
             f"{target} is not from this program.", "Move it away, then run the command again."
         )
-
-
-def _profile_roots(home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the folders that hold one profile per version of GIMP."""
-    if sys.platform == "darwin":
-        return (home / "Library/Application Support/GIMP",)
-    if sys.platform == "win32":
-        return (Path(environment.get("APPDATA") or home / "AppData/Roaming") / "GIMP",)
-    config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-    return (config / "GIMP", home / _FLATPAK)
-
-
-def _version_on_path(environment: Mapping[str, str]) -> str | None:
-    """Ask the GIMP on PATH, e.g. ``3.0.4``; None where there is none."""
-    path = environment.get("PATH")
-    for name in ("gimp", "gimp-3.0", "gimp-3"):
-        if program := shutil.which(name, path=path):
-            try:
-                answer = subprocess.run(  # noqa: S603 - the program that `which` found, no shell
-                    [program, "--version"], capture_output=True, text=True, timeout=20, check=False
-                )
-            except (OSError, subprocess.TimeoutExpired):
-                continue
-            if match := re.search(r"\d+\.\d+\.\d+", answer.stdout):
-                return match.group()
-    return None

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dip_engine import gimp
 from dip_engine.errors import InputError
 from dip_engine.options import parse_color, settings_from_options, settings_options
 
@@ -167,30 +166,6 @@ def test_samples(tmp_path: Path) -> None:
     assert all("already there" in line for line in again.stdout.splitlines())
     (tmp_path / "file").touch()
     assert dip_engine("samples", "file", folder=tmp_path).returncode == 2
-
-
-def test_gimp_plugin_into_a_named_folder(tmp_path: Path) -> None:
-    command = ("install-gimp-plugin", "--dir", "plug-ins")
-    run = dip_engine(*command, folder=tmp_path)
-    assert run.returncode == 0, run.stderr
-    plugin = tmp_path / "plug-ins" / gimp.NAME
-    assert gimp.read_engine(plugin) == Path(sys.executable)
-    assert dip_engine(*command, "--uninstall", folder=tmp_path).returncode == 0
-    assert not plugin.exists()
-    plugin.mkdir()
-    assert_fails(dip_engine(*command, folder=tmp_path), 1, str(Path("plug-ins", gimp.NAME)))
-
-
-def test_gimp_plugin_into_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIMP3_DIRECTORY", str(tmp_path / "profile"))
-    run = dip_engine("install-gimp-plugin", folder=tmp_path)
-    assert run.returncode == 0
-    assert len(run.stdout.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "profile").mkdir()
-    run = dip_engine("install-gimp-plugin", folder=tmp_path)
-    assert str(tmp_path / "profile/plug-ins") in run.stdout
-    assert len(gimp.find_plugins([tmp_path / "profile"])) == 1
 
 
 def test_worker_ends_with_its_caller(tmp_path: Path) -> None:

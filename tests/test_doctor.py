@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from dip_engine import doctor, gimp
+from dip_engine import __version__, doctor, gimp
 from dip_engine.client import Engine
 from dip_engine.doctor import FAILED, NOTE, OK, Finding, has_failed, to_text
 
@@ -130,16 +130,59 @@ def test_commands_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found == {"dip-batch": OK, "dip-engine": NOTE}
 
 
-def test_plugin_of_gimp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIMP3_DIRECTORY", str(tmp_path))
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder in which a native GIMP 3.0 was started."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("GIMP3_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    (tmp_path / ".config/GIMP/3.0").mkdir(parents=True)
+    return tmp_path
+
+
+def test_plugin_of_gimp(home: Path) -> None:
+    plug_ins = home / ".config/GIMP/3.0/plug-ins"
     (finding,) = doctor.check_plugin()
     assert (finding.state, "install-gimp-plugin" in finding.text) == (NOTE, True)
-    gimp.install_plugin(tmp_path / "plug-ins")
+    gimp.install_plugin(plug_ins)
     (finding,) = doctor.check_plugin()
     assert finding.state == OK
-    gimp.install_plugin(tmp_path / "plug-ins", tmp_path / "gone/python")
+    for word in ("3.0 (native)", __version__, str(plug_ins)):
+        assert word in finding.text
+    gimp.install_plugin(plug_ins, home / "gone/python")
     (finding,) = doctor.check_plugin()
-    assert (finding.state, "gone/python" in finding.text) == (FAILED, True)
+    assert_failed(finding, "gone/python")
+
+
+@pytest.mark.parametrize("engine", ['"version": "0.0.9"', '"more": 1'])
+def test_plugin_of_another_version(home: Path, engine: str) -> None:
+    folder = gimp.install_plugin(home / ".config/GIMP/3.0/plug-ins")
+    (folder / "engine.json").write_text(f'{{"python": "{sys.executable}", {engine}}}')
+    (finding,) = doctor.check_plugin()
+    assert_failed(finding, __version__, "0.0.9" if "0.0.9" in engine else "unknown version")
+
+
+def test_plugins_of_every_gimp(home: Path) -> None:
+    profiles = [".config/GIMP/3.2", ".var/app/org.gimp.GIMP/config/GIMP/3.0"]
+    profiles += ["snap/gimp/current/.config/GIMP/3.0", "snap/gimp/common/.config/GIMP/3.0"]
+    for profile in profiles:
+        (home / profile).mkdir(parents=True)
+    gimp.install_plugin(home / profiles[1] / "plug-ins")
+    gimp.install_plugin(home / profiles[2] / "plug-ins")
+    broken = gimp.install_plugin(home / ".config/GIMP/3.0/plug-ins")
+    (broken / "engine.json").write_text("{")
+    old, newest, flatpak, snap = doctor.check_plugin()
+    assert_failed(old, "3.0 (native)", "engine.json")
+    assert (newest.state, "3.2 (native)" in newest.text) == (NOTE, True)
+    assert (flatpak.state, "3.0 (flatpak)" in flatpak.text) == (OK, True)
+    assert (snap.state, "3.0 (snap)" in snap.text) == (OK, True)
+
+
+def assert_failed(finding: Finding, *words: str) -> None:
+    assert finding.state == FAILED
+    for word in (*words, "dip-engine install-gimp-plugin --all"):
+        assert word in finding.text.replace("Run", "run")
 
 
 def test_engine_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

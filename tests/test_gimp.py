@@ -1,80 +1,65 @@
-"""Finding GIMP 3, and the plug-in's folder: what is put there and what is taken away."""
+"""The plug-in's folder: what is put there, what is read, what is taken away."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deep_image_prior.npy import read_npy, write_npy
-from dip_engine import gimp
+from dip_engine import __version__, gimp
 from dip_engine.errors import InputError, OutputError
-
-
-@pytest.fixture(autouse=True)
-def on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folders below are those of Linux, wherever the tests run."""
-    monkeypatch.setattr(sys, "platform", "linux")
-
-
-def make_gimp(folder: Path, version: str) -> dict[str, str]:
-    """Make a program gimp that knows its version, and an environment that finds it."""
-    program = folder / "gimp"
-    program.write_text(f"#!/bin/sh\necho 'GNU Image Manipulation Program version {version}'\n")
-    program.chmod(0o755)
-    return {"PATH": str(folder)}
-
-
-def test_profiles_of_every_kind_are_found(tmp_path: Path) -> None:
-    profiles = [
-        tmp_path / ".config/GIMP/3.0",
-        tmp_path / ".config/GIMP/3.10",
-        tmp_path / ".var/app/org.gimp.GIMP/config/GIMP/3.2",
-    ]
-    for profile in [*profiles, tmp_path / ".config/GIMP/2.10", tmp_path / ".config/GIMP/3.0.bak"]:
-        profile.mkdir(parents=True)
-    found = gimp.find_profiles(tmp_path, {})
-    assert found == [profiles[0], profiles[2], profiles[1]]
-    assert [gimp.is_flatpak(profile / "plug-ins") for profile in found] == [False, True, False]
-
-
-def test_other_config_folder_and_gimps_own_variable(tmp_path: Path) -> None:
-    (tmp_path / "config/GIMP/3.0").mkdir(parents=True)
-    assert gimp.find_profiles(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "config")}) == [
-        tmp_path / "config/GIMP/3.0"
-    ]
-    named = {"GIMP3_DIRECTORY": str(tmp_path / "mine")}
-    assert gimp.find_profiles(tmp_path, named) == []
-    (tmp_path / "mine").mkdir()
-    assert gimp.find_profiles(tmp_path, named) == [tmp_path / "mine"]
-
-
-def test_why_there_is_no_profile(tmp_path: Path) -> None:
-    nothing = {"PATH": ""}
-    assert gimp.why_no_profile(tmp_path, nothing).startswith("No GIMP 3 was found")
-    (tmp_path / ".config/GIMP/2.10").mkdir(parents=True)
-    assert gimp.why_no_profile(tmp_path, nothing).startswith("Only GIMP 2 was found")
-    old = make_gimp(tmp_path, "2.10.34")
-    assert gimp.why_no_profile(tmp_path, old).startswith("Only GIMP 2.10.34")
-    new = make_gimp(tmp_path, "3.0.4")
-    assert "GIMP 3.0.4 has never been started" in gimp.why_no_profile(tmp_path, new)
+from dip_gimp.npy import open_npy, write_npy
+from dip_gimp.scratch import run_folder
 
 
 def test_installed_plugin_is_complete(tmp_path: Path) -> None:
-    folder = gimp.install_plugin(tmp_path / "plug-ins", Path("/somewhere/python"))
-    assert folder == tmp_path / "plug-ins" / "deep_image_prior"
+    plug_ins = tmp_path / "plug-ins"
+    assert not gimp.is_installed(plug_ins)
+    folder = gimp.install_plugin(plug_ins, Path("/somewhere/python"))
+    assert gimp.is_installed(plug_ins)
+    assert folder == plug_ins / "deep_image_prior"
     assert os.access(folder / "deep_image_prior.py", os.X_OK)
-    assert json.loads((folder / "engine.json").read_text()) == {"python": "/somewhere/python"}
-    assert gimp.read_engine(folder) == Path("/somewhere/python")
-    assert gimp.find_plugins([tmp_path]) == [folder]
+    settings = {"python": "/somewhere/python", "version": __version__}
+    assert json.loads((folder / "engine.json").read_text()) == settings
+    plugin = gimp.read_plugin(plug_ins)
+    assert plugin == gimp.Plugin(folder, Path("/somewhere/python"), __version__)
     assert {file.stem for file in (folder / "dip_engine").iterdir()} == set(gimp.CLIENT_MODULES)
-    assert os.listdir(tmp_path / "plug-ins") == ["deep_image_prior"]  # noqa: PTH208
+    assert os.listdir(plug_ins) == ["deep_image_prior"]  # noqa: PTH208
+
+
+def test_plugin_starts_the_python_of_the_environment(tmp_path: Path) -> None:
+    gimp.install_plugin(tmp_path)
+    # A venv's Python is a link, and behind the link there is no torch.
+    assert gimp.read_plugin(tmp_path).python == Path(sys.executable)
+
+
+def test_plugin_imports_nothing_that_gimps_python_lacks(tmp_path: Path) -> None:
+    folder = gimp.install_plugin(tmp_path)
+    for file in folder.rglob("*.py"):
+        for module in imported(file):
+            if module.partition(".")[0] in (*sys.stdlib_module_names, "gi"):
+                continue
+            path = folder / module.replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").is_file(), f"{file}: {module}"
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Return the names of the modules that a file imports as soon as it is imported."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level
+            assert node.module
+            yield node.module
 
 
 def test_plugin_compiles_for_gimps_python(tmp_path: Path) -> None:
@@ -90,7 +75,7 @@ def test_installing_again_replaces_the_plugin(tmp_path: Path) -> None:
     folder = gimp.install_plugin(tmp_path, Path("/old/python"))
     (folder / "left_over.py").touch()
     gimp.install_plugin(tmp_path, Path("/new/python"))
-    assert gimp.read_engine(folder) == Path("/new/python")
+    assert gimp.read_plugin(tmp_path).python == Path("/new/python")
     assert not (folder / "left_over.py").exists()
 
 
@@ -119,28 +104,70 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
         gimp.install_plugin(tmp_path / "plug-ins")
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "{"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "{", '"text"', '{"python": 3}'])
 def test_damaged_engine_file(tmp_path: Path, text: str) -> None:
-    (tmp_path / "engine.json").write_text(text)
+    folder = gimp.install_plugin(tmp_path)
+    (folder / "engine.json").write_text(text)
     with pytest.raises(InputError, match=r"engine\.json"):
-        gimp.read_engine(tmp_path)
+        gimp.read_plugin(tmp_path)
+    gimp.install_plugin(tmp_path)
+    assert gimp.read_plugin(tmp_path).version == __version__
+
+
+def test_plugin_of_the_first_version_names_none(tmp_path: Path) -> None:
+    folder = gimp.install_plugin(tmp_path)
+    (folder / "engine.json").write_text('{"python": "/somewhere/python"}')
+    assert gimp.read_plugin(tmp_path).version == ""
+
+
+def test_leftovers_of_killed_runs_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    caches = (".cache", ".var/app/org.gimp.GIMP/cache", "snap/gimp/common/.cache")
+    folders = [tmp_path / cache / "deep-image-prior" for cache in caches]
+    for folder in folders:
+        (folder / "run-killed").mkdir(parents=True)
+        (folder / "run-killed/lock").touch()
+        (folder / "run-killed/picture.npy").touch()
+    (folders[1] / "mine").touch()
+    with run_folder(folders[2]) as running:
+        assert gimp.remove_scratch(tmp_path, {"HOME": str(tmp_path)}) == [folders[0]]
+        assert not folders[0].exists()
+        assert list(folders[1].iterdir()) == [folders[1] / "mine"]
+        assert list(folders[2].iterdir()) == [running]
+    assert gimp.remove_scratch(tmp_path, {"HOME": str(tmp_path)}) == [folders[2]]
+
+
+def test_leftovers_in_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "x")}
+    assert gimp.remove_scratch(tmp_path, environment) == []
+    (tmp_path / "x/deep-image-prior").mkdir(parents=True)
+    assert gimp.remove_scratch(tmp_path, environment) == [tmp_path / "x/deep-image-prior"]
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 2), (1, 1, 4), (123, 4567, 3)])
 def test_npy_files_are_those_of_numpy(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).random(shape, dtype=np.float32)
     ours, numpys = tmp_path / "ours.npy", tmp_path / "numpys.npy"
-    write_npy(ours, shape, values.tobytes())
+    write_npy(ours, shape, (row.tobytes() for row in values))
     np.save(numpys, values)
     np.testing.assert_array_equal(np.load(ours), values)
-    assert read_npy(numpys) == (shape, values.tobytes())
+    with open_npy(numpys) as rows:
+        assert rows.shape == shape
+        assert rows.read(0, shape[0]) == values.tobytes()
+        assert rows.read(shape[0] - 1, 1) == values[-1].tobytes()
 
 
 def test_other_npy_files_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.npy"
     np.save(file, np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="<f8"):
-        read_npy(file)
+    with pytest.raises(ValueError, match="<f8"), open_npy(file):
+        pass
     file.write_bytes(struct.pack("<4f", 0, 0, 0, 0))
-    with pytest.raises(ValueError, match=r"no \.npy"):
-        read_npy(file)
+    with pytest.raises(ValueError, match=r"no \.npy"), open_npy(file):
+        pass
+    write_npy(file, (3, 2), [bytes(16)])
+    with open_npy(file) as rows, pytest.raises(ValueError, match="cut short"):
+        rows.read(2, 1)
