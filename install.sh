@@ -197,7 +197,7 @@ set_up() {
     install_packages
   fi
   link_commands
-  "$venv/bin/dip-engine" install-gimp-plugin || note "the GIMP plug-in was not installed; the rest works without it."
+  "$venv/bin/dip-engine" install-gimp-plugin --all || note "the GIMP plug-in was not installed; the rest works without it."
   if [[ -n $torch_index ]]; then
     printf '%s\n' "$torch_index" >"$index_file"
   fi

@@ -141,7 +141,10 @@ def test_everything_is_installed(machine: Machine) -> None:
     assert (code, errors) == (0, "")
     for name in ("dip-batch", "dip-engine"):
         assert (machine.bin / name).readlink() == machine.dip_home / "venv/bin" / name
-    assert machine.log("dip-engine") == ["dip-engine install-gimp-plugin", "dip-engine doctor"]
+    assert machine.log("dip-engine") == [
+        "dip-engine install-gimp-plugin --all",
+        "dip-engine doctor",
+    ]
     assert all("--constraint .constraints.txt" in line for line in machine.log("-m pip"))
     assert not any(" -e " in line or "--editable" in line for line in machine.log("-m pip"))
     assert sorted(os.listdir(machine.dip_home)) == [".installed", "venv"]  # noqa: PTH208
@@ -357,3 +360,33 @@ def test_uninstall_of_a_broken_installation(machine: Machine) -> None:
     machine.install()
     assert machine.install("--uninstall")[0] == 0
     assert not machine.dip_home.exists()
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_build_server_runs_away_from_the_home_folder(tmp_path: Path, user: str) -> None:
+    clone, tools = tmp_path / "clone", tmp_path / "tools"
+    (clone / ".ci").mkdir(parents=True)
+    tools.mkdir()
+    shutil.copy(ROOT / ".ci/run", clone / ".ci")
+    for program, text in (
+        (clone / "install.sh", 'echo "$*"; env; mkdir -p "$DIP_HOME" "$DIP_GIMP_ROOTS"'),
+        (tools / "id", f"echo {user}"),
+        (tools / "apt-get", "exit 0"),
+    ):
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    (tmp_path / "scratch").mkdir()
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "scratch")}
+    run = subprocess.run(
+        [clone / ".ci/run"], check=True, env=environment, capture_output=True, text=True, timeout=60
+    )
+    option, *lines = run.stdout.splitlines()
+    assert option == "--test"
+    variables = dict(line.partition("=")[::2] for line in lines)
+    for name in ("DIP_HOME", "DIP_BIN", "DIP_GIMP_ROOTS", "GIMP3_DIRECTORY"):
+        assert variables[name].startswith(str(tmp_path / "scratch"))
+    release = Path("/etc/os-release")
+    is_debian = release.exists() and "ID=debian" in release.read_text().splitlines()
+    expected = "require" if user == "0" and is_debian else None
+    assert variables.get("DIP_GIMP") == expected
+    assert not list((tmp_path / "scratch").iterdir())
