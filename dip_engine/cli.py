@@ -13,7 +13,7 @@ import click
 from dip_engine import __version__
 from dip_engine.errors import Cancelled, DipError, InputError, OutputError
 from dip_engine.job import Event, Job, Progress, Result, Started
-from dip_engine.options import settings_from_options, settings_options
+from dip_engine.options import MASKED_TASKS, settings_from_options, settings_options
 
 if TYPE_CHECKING:
     from dip_engine.gimp_profiles import Profile
@@ -50,7 +50,9 @@ def cli() -> None:
 @click.argument("picture", metavar="IN", type=_FILE)
 @click.argument("output", metavar="OUT", type=_FILE)
 @settings_options
-@click.option("--mask", type=_FILE, help="Picture of the same size; white is restored.")
+@click.option(
+    "--mask", type=_FILE, help=f"Picture of the same size; white is restored ({MASKED_TASKS})."
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def restore(
     *,

@@ -86,8 +86,11 @@ class Job:
         task: name of a task in `dip_engine.tasks.TASKS`.
         input: picture file (PNG, JPEG, TIFF, WebP) or ``.npy`` array (H×W or H×W×C, 0–1).
         output: file to write; its suffix chooses the format.
-        mask: picture or ``.npy`` of the same size, white = restore; or None.
-        mask_color: 0–255 RGB; pixels of exactly this colour are to be restored; or None.
+        mask: picture or ``.npy`` of the same size, white = restore, gray = blend with what was
+            there, black = leave to the bit; or None. An enlargement takes none.
+        mask_color: 0–255 RGB; pixels of exactly this colour are to be restored; or None. Without
+            mask and colour, inpainting restores what is wholly transparent, other tasks the whole
+            picture.
         settings: how.
     """
 
@@ -104,6 +107,11 @@ class Job:
             raise InputError(
                 f"The network blind-spot cannot do {self.task}: it removes noise and nothing else.",
                 "Leave the network out, or choose skip, up or deep-decoder.",
+            )
+        if not self._takes_mask and (self.mask is not None or self.mask_color is not None):
+            raise InputError(
+                f"The task {self.task} takes no mask: an enlargement changes the whole picture.",
+                "Leave the mask out.",
             )
         if self.mask is not None and self.mask_color is not None:
             raise InputError("Both a mask file and a mask colour were given.", "Give one of them.")
@@ -149,6 +157,11 @@ class Job:
         """True when the task cannot run without a mask."""
         task = find_task(self.task)
         return task is not None and task.needs_mask
+
+    @property
+    def _takes_mask(self) -> bool:
+        task = find_task(self.task)
+        return task is not None and task.takes_mask
 
 
 @dataclass(frozen=True, slots=True)

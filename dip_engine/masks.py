@@ -15,14 +15,20 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _POLARITY = "White marks what is to be restored, black what is kept"
 
 
-def read_mask(path: Path, width: int, height: int) -> Array:
+def read_mask(path: Path, width: int, height: int, *, may_be_white: bool = False) -> Array:
     """Read a mask as float32 H×W, 0–1, 1 = restore.
 
     Colours are averaged to gray; where the file is transparent, it marks nothing.
 
+    Args:
+        path: picture or array.
+        width: of the picture it is for.
+        height: of that picture.
+        may_be_white: the mask may mark everything.
+
     Raises:
         InputError: the file cannot be read.
-        MaskError: it is not of that size (pixels), or all black, or all white.
+        MaskError: it is not of that size (pixels), or all black, or all white and may not be.
     """
     size = estimate_size(path)
     if size != (width, height):
@@ -37,7 +43,7 @@ def read_mask(path: Path, width: int, height: int) -> Array:
         mask *= picture.alpha.astype(np.float32) / np.float32(opaque)
     if not mask.any():
         raise MaskError(f"{path} is all black: nothing is to be restored.", f"{_POLARITY}.")
-    if mask.min() == 1:
+    if mask.min() == 1 and not may_be_white:
         hint = f"{_POLARITY}; some pixels must be kept."
         raise MaskError(f"{path} is all white: nothing is left to restore from.", hint)
     return np.asarray(mask, np.float32)
@@ -55,22 +61,30 @@ def mask_from_alpha(picture: Picture) -> Array:
     return _checked(picture.alpha == 0, "wholly transparent")
 
 
-def mask_from_color(picture: Picture, color: tuple[int, int, int]) -> Array:
+def mask_from_color(
+    picture: Picture, color: tuple[int, int, int], *, may_be_white: bool = False
+) -> Array:
     """Return float32 H×W: 1 where the picture has exactly that 8-bit RGB colour, else 0.
 
+    Args:
+        picture: the picture it is for.
+        color: 0–255 each.
+        may_be_white: the mask may mark everything.
+
     Raises:
-        MaskError: no pixel has it, or all have.
+        MaskError: no pixel has it, or all have and may not.
     """
     values = np.rint(np.clip(picture.pixels, 0, 1) * np.float32(255))
     name = "#" + "".join(f"{value:02x}" for value in color)
-    return _checked((values == np.array(color, np.float32)).all(axis=2), f"of colour {name}")
+    marked = (values == np.array(color, np.float32)).all(axis=2)
+    return _checked(marked, f"of colour {name}", may_be_white=may_be_white)
 
 
-def _checked(marked: Array, what: str) -> Array:
+def _checked(marked: Array, what: str, *, may_be_white: bool = False) -> Array:
     if not marked.any():
         hint = "Those pixels would be restored; check the picture, or give a mask file."
         raise MaskError(f"No pixel of the picture is {what}.", hint)
-    if marked.all():
+    if marked.all() and not may_be_white:
         hint = "There is nothing left to restore from."
         raise MaskError(f"Every pixel of the picture is {what}.", hint)
     return marked.astype(np.float32)

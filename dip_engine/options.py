@@ -19,6 +19,9 @@ from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+MASKED_TASKS = ", ".join(task.name for task in TASKS if task.takes_mask)
+"""The tasks for which a mask says where the picture may change, for help texts."""
+
 _DEFAULTS = Settings()
 
 
@@ -140,7 +143,8 @@ _OPTIONS = (
         "--mask-color",
         metavar="RRGGBB",
         callback=_color,
-        help="Pixels of exactly this colour are to be restored, e.g. ff0000.",
+        help="Only pixels of exactly this colour are to be restored, e.g. ff0000 "
+        f"({MASKED_TASKS}).",
     ),
     click.option(
         "--strength",

@@ -260,14 +260,16 @@ def _psnr(step: Step) -> float | None:
 
 
 def _mask(job: Job, source: Picture) -> Array | None:
-    """Return the mask of an inpainting job, 1 = restore; None for other tasks."""
-    if not job.needs_mask:
-        return None
+    """Return the mask of a job, 1 = restore; None where the whole picture is to be restored."""
+    may_be_white = not job.needs_mask
     if job.mask is not None:
-        return masks.read_mask(job.mask, source.width, source.height)
+        size = source.width, source.height
+        return masks.read_mask(job.mask, *size, may_be_white=may_be_white)
     try:
         if job.mask_color is not None:
-            return masks.mask_from_color(source, job.mask_color)
+            return masks.mask_from_color(source, job.mask_color, may_be_white=may_be_white)
+        if not job.needs_mask:
+            return None
         return masks.mask_from_alpha(source)
     except MaskError as error:
         sentence = error.sentence[0].lower() + error.sentence[1:]

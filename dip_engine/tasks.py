@@ -16,13 +16,15 @@ class Task:
         name: what a user types, e.g. ``denoise``.
         title: what a user reads.
         summary: one line of help.
-        needs_mask: the task cannot run without a mask (white = restore).
+        takes_mask: a mask (white = restore) can say where the picture may change.
+        needs_mask: the task cannot run without one.
         options: names of the `Settings` fields that matter for this task beyond the common ones.
     """
 
     name: str
     title: str
     summary: str
+    takes_mask: bool = True
     needs_mask: bool = False
     options: tuple[str, ...] = ()
 
@@ -44,6 +46,7 @@ TASKS: tuple[Task, ...] = (
         "super-resolution",
         "Super-resolution",
         "Enlarge by 2, 3, 4 or 8.",
+        takes_mask=False,
         options=("factor",),
     ),
     Task(

@@ -254,7 +254,10 @@ def test_estimates_grow_with_pixels_and_shrink_with_devices() -> None:
         ([], "INPUT"),
         (["photos", "--task", "colour"], "colour"),
         (["photos", "--task", "denoise", "-o", "photos"], "both input and output"),
-        (["photos", "--task", "denoise", "--mask-color", "ff0000"], "--mask-color means nothing"),
+        (
+            ["photos", "--task", "super-resolution", "--mask-color", "ff0000"],
+            "--mask-color means nothing",
+        ),
         (["photos", "--task", "inpaint", "--factor", "2"], "--factor means nothing"),
         (["photos", "--task", "inpaint", "--mask-color", "red"], "red"),
         (["photos", "--task", "inpaint", "--mask", "nowhere.png"], "does not exist"),

@@ -120,6 +120,7 @@ def test_bad_picture_is_one_sentence_and_a_hint(tmp_path: Path) -> None:
         ("--task", "denoise", "--strength", "50"),
         ("--task", "denoise", "--device", ""),
         ("--task", "inpaint", "--mask-color", "red"),
+        ("--task", "super-resolution", "--mask", "mask.png"),
         ("--task", "inpaint", "--mask-color", "ff0000", "--mask", "mask.png"),
         (),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dip_engine import Job, Preview, Settings, restore, restore_events
+from dip_engine import Job, MaskError, Preview, Settings, restore, restore_events
 from dip_engine.classical import enlarge
 
 FAST = {"iterations": 4, "threads": 1, "device": "cpu", "dtype": "float32", "deterministic": True}
@@ -80,3 +80,56 @@ def test_a_preview_shows_the_blend(tmp_path):
     shown = np.frombuffer(previews[-1].pixels, np.uint8).reshape(40, 48, 3)
     with Image.open(tmp_path / "b.png") as result:
         assert np.array_equal(shown, np.asarray(result))
+
+
+@pytest.mark.parametrize("task", ["denoise", "jpeg"])
+@pytest.mark.parametrize("scale", [1, -3])
+def test_a_mask_says_where_the_picture_may_change(tmp_path, task, scale):
+    pixels = noise() * np.float32(scale)
+    mask = np.zeros(pixels.shape[:2], np.float32)
+    mask[5:30, 10:20], mask[5:30, 20:30] = 1, 0.25
+    options = {"quality": 30}
+    whole = run(tmp_path, pixels, task, **options)
+    part = run(tmp_path, pixels, task, mask, **options)
+    assert np.array_equal(part[mask == 0], pixels[mask == 0])
+    assert np.array_equal(part[mask == 1], whole[mask == 1])
+    soft = mask == 0.25
+    assert part[soft] == pytest.approx(0.75 * pixels[soft] + 0.25 * whole[soft], abs=1e-5)
+    half = run(tmp_path, pixels, task, mask, strength=0.5, **options)
+    assert half[soft] == pytest.approx(0.875 * pixels[soft] + 0.125 * whole[soft], abs=1e-5)
+    white = run(tmp_path, pixels, task, np.ones_like(mask), **options)
+    assert np.array_equal(white, whole)
+
+
+def test_a_mask_that_marks_nothing_is_refused(tmp_path):
+    with pytest.raises(MaskError, match="all black"):
+        run(tmp_path, noise(), "denoise", np.zeros((40, 48), np.float32))
+
+
+def test_a_colour_marks_what_is_denoised(tmp_path):
+    pixels = (np.clip(noise(), 0, 1) * 255).astype(np.uint8)
+    pixels[10:20, 10:20] = 128
+    pixels[12, 12:18] = (255, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    job = Job(
+        "denoise",
+        tmp_path / "a.png",
+        tmp_path / "b.png",
+        mask_color=(255, 0, 0),
+        settings=Settings(**FAST),
+    )
+    restore(job)
+    with Image.open(tmp_path / "b.png") as result:
+        changed = (np.asarray(result) != pixels).any(axis=2)
+    assert changed[12, 12:18].all()
+    assert changed.sum() == 6
+
+
+def test_what_is_transparent_stays_under_a_mask(tmp_path):
+    rgba = np.dstack([noise(), np.full((40, 48), 0.75, np.float32)])
+    rgba[5:15, 5:15, 3] = 0
+    mask = np.zeros((40, 48), np.float32)
+    mask[:, :10] = 1
+    after = run(tmp_path, rgba, "denoise", mask)
+    changed = (after != rgba).any(axis=2)
+    assert np.array_equal(changed, (mask > 0) & (rgba[:, :, 3] > 0))

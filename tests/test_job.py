@@ -56,11 +56,14 @@ MASKS = st.one_of(
     st.fixed_dictionaries({"mask": PATHS}),
     st.fixed_dictionaries({"mask_color": COLORS}),
 )
+TAKES_MASK = {task.name for task in TASKS if task.takes_mask}
 WAYS = st.tuples(st.sampled_from([task.name for task in TASKS]), SETTINGS).filter(
     lambda way: way[0] == "denoise" or way[1].network != "blind-spot"
 )
 JOBS = st.builds(
-    lambda mask, way, **values: Job(task=way[0], settings=way[1], **values, **mask),
+    lambda mask, way, **values: Job(
+        task=way[0], settings=way[1], **values, **(mask if way[0] in TAKES_MASK else {})
+    ),
     MASKS,
     WAYS,
     input=PATHS,
@@ -170,6 +173,8 @@ def test_a_short_job_gets_the_defaults() -> None:
         ({"input": None}, "cannot be read"),
         ({"mask": 3}, "cannot be read"),
         ({"mask": "m.png", "mask_color": [1, 2, 3]}, "Both a mask"),
+        ({"task": "super-resolution", "mask": "m.png"}, "enlargement"),
+        ({"task": "super-resolution", "mask_color": [1, 2, 3]}, "takes no mask"),
         ({"mask_color": [1, 2, 256]}, "no colour"),
         ({"mask_color": [1, 2]}, "cannot be read"),
         ({"mask_color": "red"}, "cannot be read"),

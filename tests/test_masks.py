@@ -63,6 +63,17 @@ def test_masks_that_cannot_be_meant(tmp_path):
         read_mask(tmp_path / "none.png", 6, 4)
 
 
+def test_everything_may_be_marked_where_nothing_is_learned_from_the_rest(tmp_path):
+    path = tmp_path / "m.png"
+    Image.new("L", (6, 4), 255).save(path)
+    assert read_mask(path, 6, 4, may_be_white=True).min() == 1
+    picture = read(path)
+    assert mask_from_color(picture, (255, 255, 255), may_be_white=True).min() == 1
+    fails(lambda: mask_from_color(picture, (0, 0, 0), may_be_white=True), "No pixel")
+    Image.new("L", (6, 4), 0).save(path)
+    fails(lambda: read_mask(path, 6, 4, may_be_white=True), "all black")
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_alpha(tmp_path, mode):
     picture = Image.new("RGB", (6, 4), (9, 8, 7)).convert(mode)

@@ -17,7 +17,7 @@ from dip_batch.plan import FORMATS, Request
 from dip_batch.todo import EXISTS
 from dip_engine import __version__
 from dip_engine.errors import Cancelled, DeviceError, DipError, InputError
-from dip_engine.options import settings_from_options, settings_options
+from dip_engine.options import MASKED_TASKS, settings_from_options, settings_options
 from dip_engine.tasks import find_task
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,7 +43,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Folder of the results (a file for a single picture).  [default: INPUT-restored]",
 )
 @settings_options
-@click.option("--mask", type=_FILE, help="One mask for all pictures; white is restored.")
+@click.option(
+    "--mask", type=_FILE, help=f"One mask for all pictures; white is restored ({MASKED_TASKS})."
+)
 @click.option(
     "--mask-dir",
     type=_FOLDER,
@@ -131,7 +133,7 @@ def _check_options_of_task(context: click.Context, name: str) -> None:
     assert task is not None, "click has checked the name"
     useful = {"noise_level": "noise_std" in task.options}
     useful |= {option: option in task.options for option in ("factor", "quality")}
-    useful |= dict.fromkeys(("mask", "mask_dir", "mask_color"), task.needs_mask)
+    useful |= dict.fromkeys(("mask", "mask_dir", "mask_color"), task.takes_mask)
     given = [
         option
         for option in useful
