@@ -1,22 +1,16 @@
 #!/usr/bin/env python3
 """Filters → Enhance → Deep Image Prior…: restore a layer with the engine, as a new layer.
 
-What is selected is filled from the rest of the layer; without a selection, noise is removed. The
-engine is a process with a Python of its own (``engine.json`` names it); GIMP's own Python runs
-this file, with the client that the installer put beside it.
+GIMP's own Python runs this file. The engine is a process with a Python of its own
+(``engine.json`` names it); what the plug-in is made of lies in ``dip_gimp`` beside this file, the
+engine's client in ``dip_engine``, both put there by ``dip-engine install-gimp-plugin``.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import sys
-import tempfile
-import time
 import traceback
 from pathlib import Path
-from typing import Any
 
 import gi
 
@@ -24,16 +18,22 @@ gi.require_version("Gimp", "3.0")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Babl", "0.1")
 
-from gi.repository import Babl, Gegl, Gimp, GLib  # noqa: E402 - the versions come first
-from npy import read_npy, write_npy  # noqa: E402
+from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402 - the versions come first
 
 from dip_engine.client import Engine  # noqa: E402
-from dip_engine.errors import DipError, InputError, ProtocolError  # noqa: E402
-from dip_engine.job import Job, Progress  # noqa: E402
+from dip_engine.errors import DipError, ResultError  # noqa: E402
+from dip_engine.job import MAX_SEED, Progress, Result, Settings  # noqa: E402
+from dip_engine.tasks import PRESETS, TASKS  # noqa: E402
+from dip_gimp.assignment import Assignment, Choice  # noqa: E402
+from dip_gimp.engine_command import engine_command  # noqa: E402
+from dip_gimp.layers import only_layer  # noqa: E402
+from dip_gimp.request import Request  # noqa: E402
+from dip_gimp.scratch import engine_log, run_folder  # noqa: E402
 
 PROCEDURE = "plug-in-deep-image-prior"
-_PREFIX = "dip-gimp-"
-_DAY = 24 * 3600.0
+TITLE = "Deep Image Prior"
+_BOTH_WAYS = GObject.ParamFlags.READWRITE
+_DEFAULTS = Settings()
 
 
 class DeepImagePrior(Gimp.PlugIn):
@@ -56,138 +56,168 @@ class DeepImagePrior(Gimp.PlugIn):
         procedure.add_menu_path("<Image>/Filters/Enhance")
         procedure.set_documentation(
             "Restore a layer from nothing but itself",
-            "Fills what is selected, or removes noise where nothing is selected.",
+            "Removes noise or JPEG artefacts, fills the selection, or enlarges, with an untrained "
+            "neural network that is fitted to this one layer. The result is a new layer; where "
+            "something is selected, nothing else is changed. An enlargement is a new image.",
             None,
         )
-        procedure.set_attribution("Deep Image Prior", "Apache-2.0", "2026")
+        procedure.set_attribution(TITLE, "Apache-2.0", "2026")
+        _add_arguments(procedure)
+        procedure.add_layer_return_value(
+            "layer", "New layer", "The restored layer", False, _BOTH_WAYS
+        )
         return procedure
+
+
+def _add_arguments(procedure: Gimp.Procedure) -> None:
+    tasks, presets = Gimp.Choice.new(), Gimp.Choice.new()
+    for number, task in enumerate(TASKS):
+        tasks.add(task.name, number, task.title, task.summary)
+    for number, preset in enumerate(PRESETS):
+        presets.add(preset, number, preset.capitalize(), "")
+    add = _BOTH_WAYS
+    procedure.add_choice_argument(
+        "task", "_Task", "What is done to the layer", tasks, TASKS[0].name, add
+    )
+    procedure.add_choice_argument(
+        "preset", "_Preset", "How much time is spent", presets, _DEFAULTS.preset, add
+    )
+    procedure.add_double_argument(
+        "strength", "_Strength (%)", "How much of the original is replaced", 0, 100, 100, add
+    )
+    procedure.add_double_argument(
+        "noise-level",
+        "_Noise level",
+        "Standard deviation of the noise in 8-bit levels; 0 = estimate it",
+        0,
+        255,
+        0,
+        add,
+    )
+    procedure.add_int_argument(
+        "factor", "_Enlarge by", "2, 3, 4 or 8 times", 2, 8, _DEFAULTS.factor, add
+    )
+    procedure.add_int_argument(
+        "quality", "JPEG _quality", "1 to 100, as it was saved; 0 = estimate it", 0, 100, 0, add
+    )
+    procedure.add_int_argument(
+        "iterations", "_Iterations", "A fixed number; 0 = stop automatically", 0, 1_000_000, 0, add
+    )
+    procedure.add_int_argument(
+        "seed", "Random see_d", "Of every random number", 0, MAX_SEED, _DEFAULTS.seed, add
+    )
+    procedure.add_string_argument(
+        "device", "De_vice", "auto, cpu, cuda, cuda:1, mps …", _DEFAULTS.device, add
+    )
+    procedure.add_layer_argument(
+        "second-layer",
+        "Second _layer",
+        "For tasks that work on a pair of layers; none of the present ones does",
+        True,
+        add,
+    )
 
 
 def run(
     procedure: Gimp.Procedure,
-    _run_mode: Gimp.RunMode,
+    run_mode: Gimp.RunMode,
     image: Gimp.Image,
     drawables: list[Gimp.Drawable],
-    _config: Gimp.ProcedureConfig,
+    config: Gimp.ProcedureConfig,
     _data: object,
 ) -> Gimp.ValueArray:
     """Restore the selected layer. GIMP shows nothing of an exception, so none leaves this."""
     try:
-        restore_layer(image, _only_layer(image, drawables))
+        Gegl.init(None)
+        layer = only_layer(image, drawables)
+        command = engine_command(Path(__file__).parent)
+        watched = run_mode == Gimp.RunMode.INTERACTIVE
+        if watched and not _ask(procedure, config, image, layer):
+            return _cancelled(procedure)
+        new = restore_layer(image, layer, config, command, watched=watched)
     except DipError as error:
         return _failure(procedure, str(error))
     except Exception as error:
         traceback.print_exc()
         return _failure(procedure, f"{type(error).__name__}: {error}")
+    if new is None:
+        return _cancelled(procedure)
     Gimp.displays_flush()
-    return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
+    values = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
+    values.remove(1)
+    values.insert(1, GObject.Value(Gimp.Layer, new))
+    return values
 
 
-def restore_layer(image: Gimp.Image, layer: Gimp.Layer) -> None:
-    """Run the engine on a layer and insert the result above it, as one step to undo.
+def restore_layer(
+    image: Gimp.Image,
+    layer: Gimp.Layer,
+    config: Gimp.ProcedureConfig,
+    command: list[str],
+    *,
+    watched: bool,
+) -> Gimp.Layer | None:
+    """Run the engine on a layer and return the new one, or None where a person gave up.
 
     Raises:
         DipError: the layer, the selection or the engine is at fault.
     """
-    Gegl.init(None)
-    width, height = layer.get_width(), layer.get_height()
-    channels = (1 if layer.is_gray() else 3) + int(layer.has_alpha())
-    name = _float_format(image, layer)
-    area = Gegl.Rectangle.new(0, 0, width, height)
-    values = layer.get_buffer().get(area, 1.0, name, Gegl.AbyssPolicy.NONE)
-    selected = _read_selection(image, layer)
-    Gimp.progress_init("Deep Image Prior")
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_scratch_folder()) as folder:
-        picture, mask, output = (Path(folder, f"{n}.npy") for n in ("layer", "mask", "result"))
-        write_npy(picture, (height, width, channels), values)
-        if selected is None:
-            job = Job("denoise", picture, output)
+    request = Request.read(config.get_property)
+    with run_folder() as folder:
+        assignment = Assignment(image, layer, request, folder, snapshots=watched)
+        result: Result | None
+        if watched:
+            from dip_gimp.live_window import LiveWindow
+
+            window = LiveWindow(assignment, command, engine_log())
+            choice, result = window.run(), window.outcome
+            if choice is None:
+                return None
         else:
-            write_npy(mask, (height, width), selected)
-            job = Job("inpaint", picture, output, mask)
-        with Engine(_engine_command()) as engine:
-            for event in engine.run(job):
+            result = _run_with_progress(assignment, command)
+            choice = Choice(Path(result.output), result.snapshot, automatic=True)
+        new = assignment.deliver(choice, result)
+    if watched and assignment.enlarges:
+        Gimp.Display.new(new.get_image())
+    return new
+
+
+def _ask(
+    procedure: Gimp.Procedure,
+    config: Gimp.ProcedureConfig,
+    image: Gimp.Image,
+    layer: Gimp.Layer,
+) -> bool:
+    """Show the settings. GTK is loaded here and not above: a console may have no screen."""
+    gi.require_version("Gtk", "3.0")
+    gi.require_version("GimpUi", "3.0")
+    from gi.repository import GimpUi
+
+    GimpUi.init(PROCEDURE)
+    from dip_gimp.settings_dialog import ask
+
+    return ask(procedure, config, image, layer)
+
+
+def _run_with_progress(assignment: Assignment, command: list[str]) -> Result:
+    """Run the engine with GIMP's own progress bar; its Cancel button kills this process."""
+    Gimp.progress_init(TITLE)
+    try:
+        with Engine(command, log=engine_log()) as engine:
+            for event in engine.run(assignment.job):
                 if isinstance(event, Progress):
                     Gimp.progress_update(event.fraction)
-        restored = read_npy(output)[1]
-    if len(restored) != len(values):
-        raise ProtocolError("The engine's result has another size than the layer.")
-    _insert(image, layer, restored, name)
-    Gimp.progress_end()
-
-
-def _only_layer(image: Gimp.Image, drawables: list[Gimp.Drawable]) -> Gimp.Layer:
-    if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
-        raise InputError("The image is indexed.", "Use Image → Mode → RGB first.")
-    if len(drawables) != 1 or not drawables[0].is_layer() or drawables[0].is_group():
-        raise InputError("Exactly one layer has to be selected, and no group, mask or channel.")
-    return drawables[0]
-
-
-def _float_format(image: Gimp.Image, layer: Gimp.Layer) -> str:
-    """Name the float format in the layer's own colour space, so that nothing is converted."""
-    # babl's own curve for non-linear images, the perceptual one for the rest: both come back exact.
-    mark = "'" if image.get_precision().value_nick.endswith("non-linear") else "~"
-    colors = f"Y{mark}" if layer.is_gray() else f"R{mark}G{mark}B{mark}"
-    encoding = f"{colors}{'A' if layer.has_alpha() else ''} float"
-    space = Babl.format_get_space(layer.get_format())
-    return str(Babl.get_name(Babl.format_with_space(encoding, space)))
-
-
-def _read_selection(image: Gimp.Image, layer: Gimp.Layer) -> bytes | None:
-    """Return the selection as float32 of the layer's size, or None where nothing is selected."""
-    if not Gimp.Selection.bounds(image)[1]:
-        return None
-    _, left, top = layer.get_offsets()
-    area = Gegl.Rectangle.new(left, top, layer.get_width(), layer.get_height())
-    buffer = image.get_selection().get_buffer()
-    values: bytes = buffer.get(area, 1.0, "Y float", Gegl.AbyssPolicy.NONE)
-    if not any(values):
-        raise InputError("The selection does not touch the layer.", "Select a part of it.")
-    return values
-
-
-def _insert(image: Gimp.Image, layer: Gimp.Layer, values: bytes, name: str) -> None:
-    if not (image.is_valid() and layer.is_valid()):
-        raise InputError("The image was closed while the engine was at work.")
-    image.undo_group_start()
-    try:
-        result = layer.copy()  # with its mask, mode, opacity and offsets
-        result.set_name(f"{layer.get_name()} (restored)")
-        image.insert_layer(result, layer.get_parent(), image.get_item_position(layer))
-        buffer = result.get_buffer()
-        area = Gegl.Rectangle.new(0, 0, layer.get_width(), layer.get_height())
-        buffer.set(area, name, values)
-        buffer.flush()
-        result.update(0, 0, layer.get_width(), layer.get_height())
+                elif isinstance(event, Result):
+                    return event
+    except DipError as error:
+        raise assignment.readable(error) from error
     finally:
-        image.undo_group_end()
+        Gimp.progress_end()
+    raise ResultError("The engine gave no result.")
 
 
-def _engine_command() -> list[str]:
-    file = Path(__file__).with_name("engine.json")
-    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    command = [settings["python"], "-I", "-X", "utf8", "-m", "dip_engine.worker"]
-    # A sandbox has no Python of the system's; --watch-bus ends the engine with the plug-in.
-    return ["flatpak-spawn", "--host", "--watch-bus", *command] if _in_flatpak() else command
-
-
-def _in_flatpak() -> bool:
-    return Path("/.flatpak-info").exists()
-
-
-def _scratch_folder() -> Path:
-    """Return a folder that the engine sees too, free of what a killed plug-in left behind.
-
-    GIMP's Cancel kills the plug-in, and nothing can be cleaned up then.
-    """
-    folder = Path(tempfile.gettempdir())
-    if _in_flatpak():
-        folder = Path(os.environ["XDG_RUNTIME_DIR"], "app", "org.gimp.GIMP")
-    for stale in folder.glob(f"{_PREFIX}*"):
-        if time.time() - stale.stat().st_mtime > _DAY:
-            shutil.rmtree(stale, ignore_errors=True)
-    return folder
+def _cancelled(procedure: Gimp.Procedure) -> Gimp.ValueArray:
+    return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
 
 
 def _failure(procedure: Gimp.Procedure, text: str) -> Gimp.ValueArray:

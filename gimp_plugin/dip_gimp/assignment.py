@@ -1,0 +1,238 @@
+"""One run: what the engine is given of a layer, and what becomes of its answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from gi.repository import Gimp
+
+from dip_engine.errors import DipError, InputError, OutputError
+from dip_engine.job import Job, Result
+from dip_gimp import layers
+from dip_gimp.box import Box, with_context
+from dip_gimp.npy import open_npy, write_npy
+from dip_gimp.request import Request
+from dip_gimp.selection import extent, inverted, marked
+
+MOST_PREVIEW_SIDE = 8192  # a preview has to fit into one message of the protocol
+_MEGAPIXEL = 1e6
+# The engine speaks of options of the command line; a person in GIMP sees these instead.
+_NAMES_HERE = {
+    "--noise-level": "“Noise level”",
+    "--quality": "“JPEG quality”",
+    "--device cpu": "“cpu” as the device",
+    "--seed": "“Random seed”",
+}
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a layer that a run is about.
+
+    Attributes:
+        box: what the engine sees, in pixels of the layer.
+        marks: one byte for each pixel of `box`, 255 = it may change.
+        mask: the selection over `box` as float32, or None where it is not sent.
+        by_alpha: transparent pixels are to be filled.
+    """
+
+    box: Box
+    marks: bytes
+    mask: bytes | None = None
+    by_alpha: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The picture that is to become the new layer: a snapshot, or the engine's own choice."""
+
+    path: Path
+    iteration: int
+    automatic: bool
+
+
+class Assignment:
+    """A layer, the part of it that is restored, and the job for the engine.
+
+    Args:
+        image, layer: where it is.
+        request: what is wanted.
+        folder: of this run.
+        snapshots: keep snapshots and send previews.
+
+    Raises:
+        InputError: nothing can be restored, with the reason.
+        OutputError: the folder is full.
+    """
+
+    def __init__(
+        self,
+        image: Gimp.Image,
+        layer: Gimp.Layer,
+        request: Request,
+        folder: Path,
+        *,
+        snapshots: bool,
+    ) -> None:
+        self.image, self.layer, self.request = image, layer, request
+        self.layer_name = layer.get_name()
+        self.size = layers.layer_box(layer)
+        self.format = layers.float_format(image, layer)
+        self.preview_format = layers.preview_format(image, layer)
+        self.region = find_region(image, layer, request)
+        self.enlarges = request.task.name == "super-resolution"
+        try:
+            self.job = self._write_job(folder, snapshots=snapshots)
+        except OSError as error:
+            raise OutputError(
+                f"The folder {folder} cannot be written: {error.strerror or error}.",
+                "Free some space on its disk.",
+            ) from error
+
+    def check_still_there(self) -> None:
+        """Make sure that the result can still be inserted.
+
+        Raises:
+            InputError: image or layer are gone, or the layer has another size.
+        """
+        if not self.image.is_valid():
+            raise InputError("The image was closed while it was restored; nothing was inserted.")
+        if not self.layer.is_valid():
+            raise InputError(
+                f"The layer “{self.layer_name}” was deleted while it was restored; "
+                "nothing was inserted."
+            )
+        if layers.layer_box(self.layer) != self.size:
+            raise InputError(
+                f"The layer “{self.layer_name}” has got another size while it was restored; "
+                "nothing was inserted."
+            )
+
+    def deliver(self, choice: Choice, result: Result | None) -> Gimp.Layer:
+        """Make the new layer (for an enlargement: in a new image) and return it.
+
+        Args:
+            choice: the picture.
+            result: what the engine said in the end; None if a person ended the run.
+
+        Raises:
+            InputError: see `check_still_there`.
+        """
+        self.check_still_there()
+        title = f"{self.layer_name} – {self.request.task.title}, iteration {choice.iteration}"
+        with open_npy(choice.path) as rows:
+            if self.enlarges:
+                factor = self.request.settings.factor
+                new = layers.new_image(self.image, self.layer, rows, self.format, title, factor)
+            else:
+                region = self.region
+                keep = not region.by_alpha
+                new = layers.restored_copy(
+                    self.layer, region.box, rows, self.format, region.marks, keep_alpha=keep
+                )
+                new.set_name(title)
+        layers.attach_note(new, self._note(choice, result))
+        if not self.enlarges:
+            layers.insert_above(self.image, self.layer, new)
+        return new
+
+    def readable(self, error: DipError) -> DipError:
+        """Return the error with the layer's name for the names of files nobody knows."""
+        sentence = error.sentence.replace(str(self.job.input), f"The layer “{self.layer_name}”")
+        sentence = sentence.replace(str(self.job.mask), "The selection")
+        hint = error.hint
+        for option, name in _NAMES_HERE.items():
+            hint, sentence = hint.replace(option, name), sentence.replace(option, name)
+        return type(error)(sentence, hint)
+
+    def _write_job(self, folder: Path, *, snapshots: bool) -> Job:
+        box, region = self.region.box, self.region
+        picture, mask, kept = folder / "layer.npy", folder / "mask.npy", folder / "snapshots"
+        channels = layers.channels_of(self.layer)
+        pieces = layers.read_pieces(self.layer, box, self.format)
+        write_npy(picture, (box.height, box.width, channels), pieces)
+        if region.mask is not None:
+            write_npy(mask, (box.height, box.width), [region.mask])
+        settings = self.request.settings
+        if snapshots:
+            kept.mkdir()
+            factor = settings.factor if self.enlarges else 1
+            side = min(MOST_PREVIEW_SIDE, factor * max(box.width, box.height))
+            # Full-size previews let a person look at real pixels; large ones come less often.
+            pause = max(0.4, factor**2 * box.width * box.height / _MEGAPIXEL / 4)
+            settings = replace(settings, preview_side=max(side, 16), preview_seconds=pause)
+        return Job(
+            self.request.task.name,
+            picture,
+            folder / "result.npy",
+            mask if region.mask is not None else None,
+            settings=settings,
+            snapshots=kept if snapshots else None,
+        )
+
+    def _note(self, choice: Choice, result: Result | None) -> str:
+        """Return what a later reader of the image may want to know, as JSON."""
+        box = self.region.box
+        note = {
+            "task": self.request.task.name,
+            "settings": asdict(self.request.settings),
+            "iteration": choice.iteration,
+            "chosen": "automatically" if choice.automatic else "by hand",
+            "region": [box.left, box.top, box.width, box.height],
+        }
+        if result is not None:
+            facts = asdict(result)
+            note["result"] = {
+                name: facts[name]
+                for name in ("network", "device", "dtype", "stop_reason", "noise_std", "versions")
+            }
+        return json.dumps(note, ensure_ascii=False)
+
+
+def find_region(image: Gimp.Image, layer: Gimp.Layer, request: Request) -> Region:
+    """Find out which part of a layer is to be restored.
+
+    Raises:
+        InputError: none is.
+    """
+    chosen = layers.selected_box(image, layer)
+    whole = layers.layer_box(layer)
+    if request.task.name == "super-resolution":
+        box = chosen or whole
+        return Region(box, b"")
+    if chosen is not None:
+        box = with_context(chosen, whole)
+        mask = layers.read_selection(image, layer, box)
+        marks = marked(mask)
+        if not any(marks):
+            raise InputError("Nothing of the layer is selected.", "Select a part of it.")
+        return Region(box, marks, mask)
+    if request.task.needs_mask:
+        return _transparent_region(layer, whole)
+    return Region(whole, b"\xff" * (whole.width * whole.height))
+
+
+def _transparent_region(layer: Gimp.Layer, whole: Box) -> Region:
+    """Return the part around the wholly transparent pixels of a layer.
+
+    Raises:
+        InputError: there are none, or nothing else.
+    """
+    hint = "Select what shall be filled, or erase it."
+    if not layer.has_alpha():
+        raise InputError("Nothing is selected.", hint)
+    alpha = b"".join(layers.read_pieces(layer, whole, "A float"))
+    marks = inverted(marked(alpha))
+    hole = extent(marks, whole.width)
+    if hole is None:
+        raise InputError("Nothing is selected, and no pixel is transparent.", hint)
+    if all(marks):
+        raise InputError("Every pixel of the layer is transparent.", "There is nothing to learn.")
+    box = with_context(hole, whole)
+    cut = b"".join(
+        marks[row * whole.width + box.left : row * whole.width + box.right]
+        for row in range(box.top, box.bottom)
+    )
+    return Region(box, cut, by_alpha=True)

@@ -1,0 +1,339 @@
+"""The second window: the picture as it emerges, and the moment that a person picks.
+
+The slider runs over the snapshots; at its right end is what the fit shows now, and after the end
+the engine's own choice is marked on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gi.repository import Gdk, GimpUi, GLib, Gtk
+
+from dip_engine.errors import DipError
+from dip_engine.job import Event, Preview, Progress, Result, Snapshot, Started
+from dip_gimp import layers
+from dip_gimp.assignment import Assignment, Choice
+from dip_gimp.curve import Curve, can_draw
+from dip_gimp.follower import Follower
+from dip_gimp.gallery import Gallery, Shown
+from dip_gimp.picture_view import PictureView, to_pixbuf
+
+_STOP, _ENDED = 1, 2  # responses of our own
+_WATCH = 1  # seconds between two looks whether the image is still there
+
+
+class LiveWindow:
+    """Runs one assignment under a person's eyes.
+
+    Args:
+        assignment: what is done.
+        command: starts the engine.
+        log: file for the engine's messages.
+    """
+
+    def __init__(self, assignment: Assignment, command: list[str], log: Path) -> None:
+        self.assignment = assignment
+        self.gallery = Gallery()
+        self.outcome: Result | None = None
+        self._command, self._log = command, log
+        self._error: DipError | None = None
+        self._runs, self._inserts, self._is_moving = True, False, False
+        self._alpha = self._read_alpha()
+        self._build()
+
+    def run(self) -> Choice | None:
+        """Show the window until the person has decided; None means "never mind".
+
+        Raises:
+            DipError: the run failed and left nothing that could be inserted, or the image is gone.
+        """
+        job = self.assignment.job
+        watch = GLib.timeout_add_seconds(_WATCH, self._still_there)
+        try:
+            with Follower(self._command, job, self._log, self._on_event, self._on_end) as follower:
+                return self._decide(follower)
+        finally:
+            GLib.source_remove(watch)
+            self._window.destroy()
+
+    def _decide(self, follower: Follower) -> Choice | None:
+        while True:
+            answer = self._window.run()
+            if answer == _STOP:
+                self._ask_to_stop(follower)
+            elif answer == Gtk.ResponseType.OK:
+                choice = self._choice()
+                if choice is not None:
+                    return choice
+                self._inserts = True  # what is shown now is not a snapshot: let it come to an end
+                self._ask_to_stop(follower)
+            elif answer == _ENDED:
+                if self._error is not None:
+                    raise self._error
+                return self._choice()
+            else:
+                return None
+
+    def _ask_to_stop(self, follower: Follower) -> None:
+        follower.stop()
+        self._stop.set_sensitive(False)
+        self._status.set_text("Stopping …")
+
+    def _choice(self) -> Choice | None:
+        """Return what the slider is on, or None where that is the running fit."""
+        position = int(self._slider.get_value())
+        if position >= len(self.gallery.entries):
+            return None
+        entry = self.gallery.entries[position]
+        return Choice(entry.path, entry.iteration, entry.automatic)
+
+    # What the engine tells
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Started):
+            where = f"{event.network} on {event.device} ({event.dtype})"
+            self._details.set_text(f"{self._subject} · {where}")
+            self._status.set_text("The classical start is made …")
+        elif isinstance(event, Progress):
+            self._on_progress(event)
+        elif isinstance(event, Preview):
+            self.gallery.preview(event)
+            self._show_position()
+        elif isinstance(event, Snapshot):
+            self._keep_place(lambda: self.gallery.snapshot(event))
+        else:
+            self._on_result(event)
+
+    def _on_progress(self, event: Progress) -> None:
+        self._bar.set_fraction(event.fraction)
+        if self._curve is not None and event.stage == "fit":
+            self._curve.add(event.tile, event.iteration, event.iterations, event.psnr)
+        parts = []
+        if event.tiles > 1:
+            parts.append(f"part {event.tile + 1} of {event.tiles}")
+        if event.stage == "fit":
+            parts.append(f"iteration {event.iteration} of {event.iterations}")
+        else:
+            parts.append("classical start")
+        if event.remaining is not None:
+            parts.append(f"{_duration(event.remaining)} left at most")
+        if self._stop.get_sensitive():
+            self._status.set_text(_sentence(parts))
+
+    def _on_result(self, event: Result) -> None:
+        self._runs, self.outcome = False, event
+        self._is_moving = True  # the choice is ours until the person moves the slider
+        position = self.gallery.result(event)
+        follows = self._follows()
+        self._set_range()
+        if follows:
+            self._slider.set_value(position)
+        self._slider.add_mark(position, Gtk.PositionType.BOTTOM, "automatic")
+        self._is_moving = False
+        self._show_position()
+        if self._curve is not None:
+            self._curve.mark_stop(event.snapshot)
+        parts = [f"done after {_duration(event.seconds)}", event.stop_reason]
+        self._status.set_text("\n".join([_sentence(parts), *event.warnings]))
+        self._bar.set_fraction(1.0)
+        self._stop.set_sensitive(False)
+
+    def _on_end(self, error: DipError | None) -> None:
+        self._runs = False
+        self._stop.set_sensitive(False)
+        if error is not None:
+            error = self.assignment.readable(error)
+            if not self.gallery.entries:
+                self._error = error
+                self._window.response(_ENDED)
+                return
+            self._keep_place(lambda: None)
+            self._problem.set_text(f"{error}\nThe snapshots so far can still be inserted.")
+            self._problem_bar.show()
+        elif self._inserts:
+            self._window.response(_ENDED)
+
+    def _still_there(self) -> bool:
+        try:
+            self.assignment.check_still_there()
+        except DipError as error:
+            self._error = error
+            self._window.response(_ENDED)
+            return GLib.SOURCE_CONTINUE  # removed with the window
+        return GLib.SOURCE_CONTINUE
+
+    # The slider
+
+    def _follows(self) -> bool:
+        """Tell whether the slider is at its right end, where new pictures appear."""
+        adjustment = self._slider.get_adjustment()
+        return bool(adjustment.get_value() >= adjustment.get_upper())
+
+    def _keep_place(self, change: Callable[[], None]) -> None:
+        """Change the gallery; the slider stays at its right end, or on the same entry."""
+        follows = self._follows()
+        position = int(self._slider.get_value())
+        entries = self.gallery.entries
+        there = None if follows or position >= len(entries) else entries[position]
+        change()
+        self._is_moving = True
+        self._set_range()
+        if there in self.gallery.entries:
+            self._slider.set_value(self.gallery.entries.index(there))
+        elif follows:
+            self._slider.set_value(self._slider.get_adjustment().get_upper())
+        self._is_moving = False
+        self._show_position()
+
+    def _set_range(self) -> None:
+        last = len(self.gallery.entries) - (0 if self._runs else 1)
+        self._slider.set_range(0, max(last, 0))
+        self._slider.set_sensitive(last > 0)
+
+    def _on_slider(self, *_: object) -> None:
+        if not self._is_moving:
+            self._show_position()
+
+    def _show_position(self) -> None:
+        """Show the picture that the slider is on."""
+        position, entries = int(self._slider.get_value()), self.gallery.entries
+        if position < len(entries):
+            entry = entries[position]
+            shown, label, iteration = entry.shown, entry.label, entry.iteration
+        elif self.gallery.now is not None:
+            shown, iteration = self.gallery.now, self.gallery.iteration
+            label = "now"
+        else:
+            return
+        self._view.set_after(self._pixbuf(shown))
+        self._name.set_text(label)
+        self._insert.set_sensitive(bool(entries))
+        if self._curve is not None:
+            self._curve.mark_chosen(iteration)
+
+    # Pictures
+
+    def _read_alpha(self) -> bytes | None:
+        layer = self.assignment.layer
+        if self.assignment.enlarges or not layer.has_alpha():
+            return None
+        alpha = b"".join(layers.read_pieces(layer, self.assignment.region.box, "A u8"))
+        return None if alpha.count(255) == len(alpha) else alpha
+
+    def _pixbuf(self, shown: Shown, *, before: bool = False) -> object:
+        assignment = self.assignment
+        pixels = layers.rgb_preview(
+            shown.pixels, assignment.preview_format, shown.width, shown.height
+        )
+        alpha = self._alpha
+        if alpha is not None and len(alpha) != shown.width * shown.height:
+            alpha = None
+        if assignment.region.by_alpha and not before:
+            alpha = None
+        return to_pixbuf(Shown(pixels, shown.width, shown.height), alpha)
+
+    def _before(self) -> Shown:
+        assignment = self.assignment
+        box = assignment.region.box
+        pieces = layers.read_pieces(assignment.layer, box, assignment.preview_format)
+        return Shown(b"".join(pieces), box.width, box.height)
+
+    # Widgets
+
+    def _build(self) -> None:
+        assignment = self.assignment
+        box = assignment.region.box
+        factor = assignment.request.settings.factor if assignment.enlarges else 1
+        task, preset = assignment.request.task, assignment.request.settings.preset
+        self._window = GimpUi.Dialog(title=f"Deep Image Prior – {task.title}", role="dip-live")
+        self._stop = self._window.add_button("_Stop", _STOP)
+        self._window.add_button("_Cancel", Gtk.ResponseType.CANCEL)
+        self._insert = self._window.add_button("_Insert", Gtk.ResponseType.OK)
+        self._insert.set_sensitive(False)
+        self._window.set_default_size(1000, 640)
+        self._subject = f"“{assignment.layer_name}”, {box.width}×{box.height} pixels, {preset}"
+        self._details = _label(self._subject)
+        self._view = PictureView((box.width * factor, box.height * factor))
+        self._view.set_before(self._pixbuf(self._before(), before=True))
+        self._curve = Curve() if can_draw() else None
+
+        content = self._window.get_content_area()
+        content.set_spacing(8)
+        content.set_border_width(12)
+        content.pack_start(self._build_problem_bar(), False, False, 0)
+        content.pack_start(self._details, False, False, 0)
+        middle = Gtk.Box(spacing=12)
+        middle.pack_start(self._view, True, True, 0)
+        if self._curve is not None:
+            middle.pack_start(self._curve, False, True, 0)
+        content.pack_start(middle, True, True, 0)
+        content.pack_start(self._build_controls(), False, False, 0)
+        self._bar = Gtk.ProgressBar()
+        content.pack_start(self._bar, False, False, 0)
+        self._status = _label("The engine starts …")
+        content.pack_start(self._status, False, False, 0)
+        self._window.connect("key-press-event", self._on_key, True)
+        self._window.connect("key-release-event", self._on_key, False)
+        self._window.show_all()
+        self._problem_bar.hide()
+
+    def _build_problem_bar(self) -> Gtk.InfoBar:
+        self._problem = _label("")
+        self._problem_bar = Gtk.InfoBar(message_type=Gtk.MessageType.ERROR)
+        self._problem_bar.get_content_area().add(self._problem)
+        return self._problem_bar
+
+    def _build_controls(self) -> Gtk.Grid:
+        grid = Gtk.Grid(column_spacing=12, row_spacing=4)
+        self._slider = Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, 1)
+        self._slider.set_range(0, 0)
+        self._slider.set_sensitive(False)
+        self._slider.connect("value-changed", self._on_slider)
+        self._name = _label("")
+        self._name.set_width_chars(26)
+        split = Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, 0.05)
+        split.connect("value-changed", lambda scale: self._view.set_split(scale.get_value()))
+        hint = _label("hold B to see all of it")
+        for row, (text, scale, extra) in enumerate(
+            (("S_napshot", self._slider, self._name), ("_Before | after", split, hint))
+        ):
+            scale.set_draw_value(False)
+            scale.set_hexpand(True)
+            label = Gtk.Label.new_with_mnemonic(text)
+            label.set_xalign(0.0)
+            label.set_mnemonic_widget(scale)
+            for column, widget in enumerate((label, scale, extra)):
+                grid.attach(widget, column, row, 1, 1)
+        fit = Gtk.RadioButton.new_with_mnemonic(None, "_Fit")
+        full = Gtk.RadioButton.new_with_mnemonic_from_widget(fit, "_100 %")
+        fit.connect("toggled", lambda button: self._view.set_fits(button.get_active()))
+        grid.attach(fit, 3, 0, 1, 1)
+        grid.attach(full, 3, 1, 1, 1)
+        return grid
+
+    def _on_key(self, _window: Gtk.Window, event: Gdk.EventKey, is_pressed: bool) -> bool:
+        plain = not event.state & (Gdk.ModifierType.MOD1_MASK | Gdk.ModifierType.CONTROL_MASK)
+        if event.keyval not in (Gdk.KEY_b, Gdk.KEY_B) or (is_pressed and not plain):
+            return False
+        self._view.peek(is_pressed)
+        return True
+
+
+def _label(text: str) -> Gtk.Label:
+    label = Gtk.Label(label=text, xalign=0.0, wrap=True)
+    label.set_ellipsize(0)
+    return label
+
+
+def _duration(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    return f"{round(whole / 60)} min" if whole < 7200 else f"{round(whole / 3600)} h"
+
+
+def _sentence(parts: list[str]) -> str:
+    text = " · ".join(parts)
+    return text[:1].upper() + text[1:]

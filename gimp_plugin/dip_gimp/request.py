@@ -1,0 +1,62 @@
+"""What the user asked for: the procedure's arguments, as the engine's settings.
+
+GIMP's arguments have no "not given": 0 stands for "find out" where it can mean nothing else, and
+shares are in percent, as GIMP shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dip_engine.errors import InputError
+from dip_engine.job import Settings
+from dip_engine.tasks import Task, find_task
+
+# What each argument is called, in the order of the dialog. Tasks show those they need.
+COMMON = ("task", "preset", "strength")
+BY_OPTION = {"noise_std": "noise-level", "factor": "factor", "quality": "quality"}
+ADVANCED = ("iterations", "seed", "device")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A task with its settings."""
+
+    task: Task
+    settings: Settings
+
+    @classmethod
+    def read(cls, value: Callable[[str], Any]) -> Request:
+        """Read the arguments of a call.
+
+        Args:
+            value: gives the value of an argument by its name.
+
+        Raises:
+            InputError: a value that the engine does not take.
+        """
+        task = find_task(value("task"))
+        if task is None:
+            raise InputError(f"There is no task {value('task')!r}.")
+        if value("second-layer") is not None:
+            raise InputError(
+                f"The task {task.name} uses no second layer.", "Leave second-layer out."
+            )
+        settings = Settings(
+            preset=value("preset"),
+            strength=value("strength") / 100,
+            noise_std=value("noise-level") / 255 or None,
+            factor=value("factor"),
+            quality=value("quality") or None,
+            seed=value("seed"),
+            iterations=value("iterations") or None,
+            device=value("device").strip() or "auto",
+        )
+        return cls(task, settings)
+
+
+def arguments_of(task: Task) -> tuple[str, ...]:
+    """Return the names of the arguments that matter for a task, in the order of the dialog."""
+    return COMMON + tuple(BY_OPTION[option] for option in task.options) + ADVANCED

@@ -1,0 +1,83 @@
+"""The first window: which task, and the settings that matter for it."""
+
+from __future__ import annotations
+
+from gi.repository import Gimp, GimpUi, GObject, Gtk
+
+from dip_engine.errors import DipError, InputError
+from dip_engine.tasks import TASKS, find_task
+from dip_gimp.assignment import find_region
+from dip_gimp.request import ADVANCED, BY_OPTION, COMMON, Request, arguments_of
+
+_BOX, _EXPANDER, _ADVANCED_BOX = "settings", "advanced", "advanced-settings"
+
+
+def ask(
+    procedure: Gimp.Procedure,
+    config: Gimp.ProcedureConfig,
+    image: Gimp.Image,
+    layer: Gimp.Layer,
+) -> bool:
+    """Let a person choose; return True for "go", False for "never mind".
+
+    The choices are in `config`, which GIMP keeps for the next time.
+    """
+    dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
+    dialog.set_ok_label("_Restore")
+    widgets = _fill(dialog)
+    note = Gtk.Label(xalign=0.0, wrap=True, max_width_chars=48, margin_top=6)
+    dialog.get_content_area().pack_start(note, False, False, 6)
+    note.show()
+
+    def update(*_: object) -> None:
+        wanted = arguments_of(find_task(config.get_property("task")) or TASKS[0])
+        for name, widget in widgets.items():
+            widget.set_visible(name in wanted)
+        text, works = _what_happens(config, image, layer)
+        note.set_text(text)
+        dialog.set_response_sensitive(Gtk.ResponseType.OK, works)
+
+    for name in (*COMMON, *BY_OPTION.values()):
+        config.connect(f"notify::{name}", update)
+    update()
+    try:
+        return bool(dialog.run())
+    finally:
+        dialog.destroy()
+
+
+def _fill(dialog: GimpUi.ProcedureDialog) -> dict[str, Gtk.Widget]:
+    """Put the settings into the dialog; return the widgets that not every task shows."""
+    dialog.get_scale_entry("strength", 1.0)
+    dialog.get_scale_entry("noise-level", 1.0)
+    dialog.get_widget("factor", GObject.TYPE_NONE)
+    changing = {name: dialog.get_widget(name, GObject.TYPE_NONE) for name in BY_OPTION.values()}
+    dialog.fill_box(_BOX, [*COMMON, *BY_OPTION.values()])
+    dialog.fill_box(_ADVANCED_BOX, list(ADVANCED))
+    dialog.fill_expander(_EXPANDER, "_Advanced", False, _ADVANCED_BOX)
+    dialog.fill([_BOX, _EXPANDER])
+    return changing
+
+
+def _what_happens(
+    config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer
+) -> tuple[str, bool]:
+    """Say in one sentence what the settings will do, and whether they can do it."""
+    try:
+        request = Request.read(config.get_property)
+        region = find_region(image, layer, request)
+    except InputError as error:
+        return str(error), False
+    except DipError as error:  # told in full when it is tried
+        return str(error), True
+    box = region.box
+    if request.task.name == "super-resolution":
+        factor = request.settings.factor
+        size = f"{box.width * factor}×{box.height * factor}"
+        return f"A new image of {size} pixels is made.", True
+    if region.by_alpha:
+        return "Nothing is selected: the transparent pixels are filled.", True
+    if region.mask is not None:
+        verb = "filled" if request.task.needs_mask else "restored"
+        return f"The selected part of the layer is {verb}.", True
+    return "Nothing is selected: the whole layer is restored.", True
