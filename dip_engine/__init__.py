@@ -20,7 +20,7 @@ from dip_engine.errors import (
     ProtocolError,
     ResultError,
 )
-from dip_engine.job import Event, Job, Preview, Progress, Result, Settings, Started
+from dip_engine.job import Event, Job, Preview, Progress, Result, Settings, Snapshot, Started
 
 if TYPE_CHECKING:
     from dip_engine.restoration import restore, restore_events
@@ -44,6 +44,7 @@ __all__ = [
     "Result",
     "ResultError",
     "Settings",
+    "Snapshot",
     "Started",
     "__version__",
     "restore",

@@ -77,6 +77,7 @@ class Finish:
     ) -> None:
         strength = job.settings.strength
         self.job = job
+        self.source = source
         self.values = values
         # What was transparent has no colour to blend with: there, the strength goes into alpha.
         share = float(strength > 0) if fills_alpha else strength
@@ -109,17 +110,24 @@ class Finish:
         rgb = np.broadcast_to(small, (height, width, 3))
         return width, height, np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8).tobytes()
 
-    def check(self, restored: Array) -> None:
-        """Refuse to write what is no picture.
+    def check_finite(self, restored: Array) -> None:
+        """Refuse a result, or a tile of it, that is no picture.
 
         Raises:
-            ResultError: values that are not finite, or a flat result of a picture that was not.
+            ResultError: values that are not finite.
         """
         if not np.isfinite(restored).all():
             raise ResultError(
                 f"The fit of {self.job.input} ended in values that are not finite.",
                 "Try another seed, or --dtype float32.",
             )
+
+    def check_not_flat(self, restored: Array) -> None:
+        """Refuse a result that has lost the picture.
+
+        Raises:
+            ResultError: it is flat, and the picture was not.
+        """
         if np.ptp(np.clip(restored, 0, 1)) == 0 and self.learned.size and np.ptp(self.learned) > 0:
             raise ResultError(
                 f"The fit of {self.job.input} ended in a flat picture.",

@@ -92,6 +92,8 @@ class Job:
             mask and colour, inpainting restores what is wholly transparent, other tasks the whole
             picture.
         settings: how.
+        snapshots: existing folder for full-size pictures along the fit, or None; what is in it
+            stays, however the job ends.
     """
 
     task: str
@@ -100,6 +102,7 @@ class Job:
     mask: Path | None = None
     mask_color: tuple[int, int, int] | None = None
     settings: Settings = field(default_factory=Settings)
+    snapshots: Path | None = None
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, tuple(task.name for task in TASKS))
@@ -134,8 +137,9 @@ class Job:
         try:
             for name in ("input", "output"):
                 values[name] = Path(values[name])
-            if values.get("mask") is not None:
-                values["mask"] = Path(values["mask"])
+            for name in ("mask", "snapshots"):
+                if values.get(name) is not None:
+                    values[name] = Path(values[name])
             if values.get("mask_color") is not None:
                 red, green, blue = (int(c) for c in values["mask_color"])
                 values["mask_color"] = (red, green, blue)
@@ -148,7 +152,7 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values that `parse` reads back to an equal job."""
         data = asdict(self)
-        for name in ("input", "output", "mask"):
+        for name in ("input", "output", "mask", "snapshots"):
             data[name] = None if data[name] is None else str(data[name])
         return data
 
@@ -223,6 +227,30 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the result would be at a point of the fit, written to the folder of the job.
+
+    It comes again where another tile has changed it.
+
+    Attributes:
+        index: 0 for the classical start, then 1, 2, … along the fit.
+        iteration: of the fit, 0 for the start.
+        path: ``.npy``, float32 H×W or H×W×C, complete; as the output would be as such a file.
+        psnr: see `Progress`.
+        width, height: of `pixels`.
+        pixels: a preview of it, see `Preview`.
+    """
+
+    index: int
+    iteration: int
+    path: str
+    psnr: float | None
+    width: int
+    height: int
+    pixels: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What was done; the picture itself is in ``output``.
 
@@ -260,7 +288,7 @@ class Result:
     warnings: tuple[str, ...] = ()
 
 
-Event = Started | Progress | Preview | Result
+Event = Started | Progress | Preview | Snapshot | Result
 
 
 def event_to_json(event: Event) -> tuple[dict[str, Any], bytes]:
@@ -278,16 +306,17 @@ def event_from_json(data: dict[str, Any], payload: bytes = b"") -> Event:
     """
     values = dict(data)
     name = values.pop("kind", None)
-    kinds: dict[str, type[Started | Progress | Preview | Result]] = {
+    kinds: dict[str, type[Event]] = {
         "started": Started,
         "progress": Progress,
         "preview": Preview,
+        "snapshot": Snapshot,
         "result": Result,
     }
     kind = kinds.get(str(name))
     if kind is None:
         raise InputError(f"Unknown event {name!r}.")
-    if kind is Preview:
+    if kind in (Preview, Snapshot):
         values["pixels"] = payload
     if kind is Result:
         values["warnings"] = tuple(values.get("warnings", ()))

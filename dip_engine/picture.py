@@ -195,15 +195,23 @@ def check_target(path: Path, *, has_alpha: bool) -> None:
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise unwritable(path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return what it means for a user that a file or folder cannot be written."""
     hint = _WRITE_HINTS.get(error.errno or 0, "Choose another output.")
     return OutputError(f"{path} cannot be written ({_reason(error)}).", hint)
 
 
-def write(path: Path, pixels: Array, like: Picture, *, alpha: Array | None = None) -> None:
+def write(
+    path: Path,
+    pixels: Array,
+    like: Picture,
+    *,
+    alpha: Array | None = None,
+    durable: bool = True,
+) -> None:
     """Write a picture whole or not at all, in the format of the suffix.
 
     Sample type and metadata are those of `like` where the format can hold them: PNG takes floats
@@ -215,6 +223,7 @@ def write(path: Path, pixels: Array, like: Picture, *, alpha: Array | None = Non
         pixels: float32 H×W×C, C = 1 or 3, of any size.
         like: the picture they came from.
         alpha: H×W; in the file's own sample type it is written untouched, else scaled.
+        durable: it is on the disk when this returns, safe from a power cut.
 
     Raises:
         OutputError: the format cannot hold the picture, a value is not finite, or the file cannot
@@ -247,7 +256,7 @@ def write(path: Path, pixels: Array, like: Picture, *, alpha: Array | None = Non
     except (ValueError, OSError, RuntimeError, struct.error) as error:
         hint = "Try .png, and see that the temporary folder has room."
         raise OutputError(f"{path} cannot be encoded ({_reason(error)}).", hint) from error
-    _write_whole(path, data)
+    _write_whole(path, data, durable=durable)
 
 
 def _sample_type(kind: str, like: Picture) -> np.dtype[Any]:
@@ -265,21 +274,24 @@ def _profile_fits(metadata: Metadata, channels: int) -> bool:
     return space == (b"GRAY" if channels == 1 else b"RGB ")
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, data: bytes, *, durable: bool) -> None:
     """Write beside the target, then rename: a reader sees the old file or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
-            raise _cannot_write(path, error) from error
+            raise unwritable(path, error) from error
         raise
+    if not durable:
+        return
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
         folder = os.open(path.parent, os.O_RDONLY)
         try:

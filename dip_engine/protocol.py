@@ -4,7 +4,7 @@ A frame is two big-endian 32-bit lengths, a JSON object (the header) and raw byt
 e.g. the pixels of a preview). Standard library only: GIMP's own Python speaks it too.
 
     engine → caller   ``hello`` (always first), ``started``, ``progress``, ``preview``,
-                      ``result`` or ``failed`` (always last)
+                      ``snapshot``, ``result`` or ``failed`` (always last)
     caller → engine   ``job``, ``stop`` (finish now, keep the best so far), ``cancel``
 
 All but ``hello`` carry the ``id`` of their job, so that a late ``cancel`` cannot hit the next one.
@@ -21,7 +21,7 @@ from typing import IO, Any
 from dip_engine import __version__
 from dip_engine.errors import ProtocolError
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_HEADER = 2**20
 MAX_PAYLOAD = 2**30  # holds the largest preview, 16384×16384 of 8-bit RGB
 

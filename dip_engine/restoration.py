@@ -30,6 +30,7 @@ from dip_engine.problems import (
     JpegRestoration,
     Work,
 )
+from dip_engine.snapshots import Snapshots, check_folder
 from dip_engine.stopping import psnr
 from dip_engine.tally import Tally
 from dip_engine.tiling import Mosaic, Tile, region_of_interest
@@ -107,6 +108,8 @@ class _Restoration:
         self.dtype = choose_format(self.device, job.settings)
         source = picture.read(job.input)
         picture.check_target(job.output, has_alpha=source.alpha is not None)
+        if job.snapshots is not None:
+            check_folder(job.snapshots)
         mask = _mask(job, source)
         values = ValueRange.of(source.pixels)
         self.work = work = self._work(source, values, mask)
@@ -126,10 +129,12 @@ class _Restoration:
         self.finish = Finish(job, source, mask, values, work.factor, fills_alpha=fills_alpha)
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         yield from self._preview(0, force=True)
-        for index, tile in enumerate(work.tiles):
-            yield from self._tile(tile, index)
+        with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
+            for index, tile in enumerate(work.tiles):
+                yield from self._tile(tile, index)
         restored = work.finish(self.mosaic.picture())
-        self.finish.check(restored)
+        self.finish.check_finite(restored)
+        self.finish.check_not_flat(restored)
         result = self.finish.picture(restored)
         picture.write(job.output, result, source, alpha=self.finish.alpha)
         noise_kind = None if work.noise is None else work.noise.kind
@@ -178,14 +183,15 @@ class _Restoration:
         start = estimate.value
         self._show(tile, lambda: start)
         yield from self._preview(0, force=True)
+        yield from self.snapshots.take(tile, 0, lambda: start)
         reason = self.clock.ended()
         if reason is not None:
             self.tally.add_without_fit(reason)
-            self.mosaic.add(tile.scaled(work.factor), start)
+            yield from self._add(tile, start, None)
             return
         fitted = yield from self._fit(tile, index, start)
         self.tally.add(fitted, work.error(tile, start, fitted))
-        self.mosaic.add(tile.scaled(work.factor), work.join(tile, start, fitted))
+        yield from self._add(tile, work.join(tile, start, fitted), psnr(fitted.held_out))
         yield from self._preview(fitted.iteration, force=True)
 
     def _fit(self, tile: Tile, index: int, start: Array) -> Generator[Event, None, Fitted]:
@@ -209,7 +215,13 @@ class _Restoration:
             yield from self._progress("fit", (index + part) / count, index, step)
             join = partial(self._join, tile, start, step)
             yield from self._preview(step.iteration, partial(self._show, tile, join))
+            yield from self.snapshots.take(tile, step.iteration, join, _psnr(step))
         return steps.value
+
+    def _add(self, tile: Tile, result: Array, decibels: float | None) -> Iterator[Event]:
+        self.finish.check_finite(result)
+        yield from self.snapshots.end(tile, result, decibels)
+        self.mosaic.add(tile.scaled(self.work.factor), result)
 
     def _join(self, tile: Tile, start: Array, step: Step) -> Array:
         """Return a tile's result as if its fit had ended with this step."""

@@ -7,6 +7,7 @@ is divided by the sum of the windows, so that no seam is left.
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,17 @@ class Mosaic:
         )[:, :, None]
         tile.cut(self.total)[:] += window * pixels
         tile.cut(self.weight)[:] += window
+
+    def branch(self, total: Array | None) -> Mosaic:
+        """Return a mosaic of the same tiles that goes its own way.
+
+        Args:
+            total: what these tiles were joined into there, float32 H×W×C, or None for the same.
+        """
+        branch = copy(self)
+        branch.total = self.total.copy() if total is None else total
+        branch.weight = self.weight.copy()
+        return branch
 
     def picture(self) -> Array:
         """Return what there is now."""

@@ -21,6 +21,7 @@ from dip_engine.job import (
     Progress,
     Result,
     Settings,
+    Snapshot,
     Started,
     event_from_json,
     event_to_json,
@@ -68,6 +69,7 @@ JOBS = st.builds(
     WAYS,
     input=PATHS,
     output=PATHS,
+    snapshots=st.none() | PATHS,
 )
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Started, COUNTS, COUNTS, COUNTS, WORDS, WORDS, WORDS, st.none() | NUMBERS),
@@ -85,6 +87,16 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         tiles=COUNTS,
     ),
     st.builds(Preview, COUNTS, COUNTS, COUNTS, st.binary(max_size=100)),
+    st.builds(
+        Snapshot,
+        index=COUNTS,
+        iteration=COUNTS,
+        path=WORDS,
+        psnr=st.none() | NUMBERS,
+        width=COUNTS,
+        height=COUNTS,
+        pixels=st.binary(max_size=100),
+    ),
     st.builds(
         Result,
         output=WORDS,
@@ -172,6 +184,8 @@ def test_a_short_job_gets_the_defaults() -> None:
         ({"input": 3}, "cannot be read"),
         ({"input": None}, "cannot be read"),
         ({"mask": 3}, "cannot be read"),
+        ({"snapshots": 3}, "cannot be read"),
+        ({"snapshot": "folder"}, "Did you mean snapshots"),
         ({"mask": "m.png", "mask_color": [1, 2, 3]}, "Both a mask"),
         ({"task": "super-resolution", "mask": "m.png"}, "enlargement"),
         ({"task": "super-resolution", "mask_color": [1, 2, 3]}, "takes no mask"),
