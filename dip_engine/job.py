@@ -230,7 +230,7 @@ class Preview:
 class Snapshot:
     """What the result would be at a point of the fit, written to the folder of the job.
 
-    It comes again where another tile has changed it.
+    It comes again when other tiles have changed it.
 
     Attributes:
         index: 0 for the classical start, then 1, 2, … along the fit.

@@ -132,6 +132,7 @@ class _Restoration:
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
                 yield from self._tile(tile, index)
+            yield from self.snapshots.rest()
         restored = work.finish(self.mosaic.picture())
         self.finish.check_finite(restored)
         self.finish.check_not_flat(restored)

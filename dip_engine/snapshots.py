@@ -1,17 +1,19 @@
 """The pictures along a fit, at full size in a folder, for a person who chooses one by eye.
 
 Index 0 is the classical start, index k the k-th point of the fit. Of a picture that is worked in
-tiles, index k shows each tile at its k-th point and is written anew with every tile; a tile whose
-fit ended before that is shown with its result.
+tiles, index k shows each tile at its k-th point; a tile whose fit ended before that is shown with
+its result. It is written anew with every tile, or, where that would take too much of the time, with
+a later one.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,12 +21,14 @@ from dip_engine import picture
 from dip_engine.finishing import Finish
 from dip_engine.job import Snapshot
 from dip_engine.problems import Work
+from dip_engine.sheet import Sheet
 from dip_engine.tiling import Mosaic, Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 POINTS, FEWEST = 20, 4  # of the fit; the start comes on top
 MOST_BYTES = 2 * 2**30
+MOST_TIME = 0.2  # of a job, for writing anew what is there already
 
 
 def check_folder(folder: Path) -> None:
@@ -54,21 +58,25 @@ def schedule(iterations: int, bytes_each: int) -> list[int]:
 class Snapshots:
     """Writes the snapshots of a job; a context manager. Without a folder it does nothing.
 
+    Each tile goes through `take` until it comes to its `end`, and is added to the mosaic then. A
+    tile that is left out does neither.
+
     Args:
         folder: `Job.snapshots`.
         work: the tiles, and the budget of their fits.
-        mosaic: tiles that are done are in it, each after its `end`.
-        finish: makes the result of what was joined.
+        mosaic: of the results.
+        finish: makes the picture for the user of what was joined.
     """
 
     def __init__(self, folder: Path | None, work: Work, mosaic: Mosaic, finish: Finish) -> None:
         self.work = work
         self.mosaic = mosaic
         self.finish = finish
-        self.several = len(work.tiles) > 1
         self.index = 0  # the next one of the tile in work
         self.points: list[int] = []
-        self._totals: list[IO[bytes]] = []  # by index: what was joined so far, unfinished
+        self.sheets: list[Sheet] = []  # by index: the sum of the tiles, where there are several
+        self.late: dict[int, float | None] = {}  # joined but not written: dB by index
+        self.begin, self.spent = time.monotonic(), 0.0
         if folder is not None:
             self.folder = folder
             self.like = replace(finish.source, dtype=np.dtype(np.float32))
@@ -78,8 +86,8 @@ class Snapshots:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._totals:
-            file.close()
+        for sheet in self.sheets:
+            sheet.close()
 
     def take(
         self, tile: Tile, iteration: int, make: Callable[[], Array], psnr: float | None = None
@@ -101,55 +109,67 @@ class Snapshots:
         if not np.isfinite(pixels).all():  # the fit diverges and will go back: wait for it
             return
         while self._is_due(iteration):
-            yield self._write(self.index, tile, pixels, psnr)
+            yield from self._update(self.index, tile, pixels, psnr)
             self.index += 1
 
     def end(self, tile: Tile, result: Array, psnr: float | None) -> Iterator[Snapshot]:
-        """Show a tile's result in what earlier tiles have written beyond the end of its fit.
+        """Show a tile's result in what earlier tiles have reached beyond the end of its fit.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        for index in range(self.index, len(self._totals)):
-            yield self._write(index, tile, result, psnr)
+        for index in range(self.index, len(self.sheets)):
+            yield from self._update(index, tile, result, psnr)
         self.index = 0
+
+    def rest(self) -> Iterator[Snapshot]:
+        """Write what had to wait, after the last tile.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        for index, psnr in sorted(self.late.items()):
+            yield self._write(index, self.sheets[index].read(), self.mosaic.weight, psnr)
 
     def _is_due(self, iteration: int) -> bool:
         return self.index < len(self.points) and iteration >= self.points[self.index]
 
-    def _write(self, index: int, tile: Tile, pixels: Array, psnr: float | None) -> Snapshot:
-        mosaic = self.mosaic.branch(self._read_total(index))
-        mosaic.add(tile.scaled(self.work.factor), pixels)
-        if self.several:
-            self._keep_total(index, mosaic.total)
-        result = self.finish.picture(self.work.finish(mosaic.picture()))
+    def _update(
+        self, index: int, tile: Tile, pixels: Array, psnr: float | None
+    ) -> Iterator[Snapshot]:
+        """Join a tile into an index, and write it at once if it is new or there is time for it."""
+        begin = time.monotonic()
+        tile = tile.scaled(self.work.factor)
+        window = self.mosaic.window(tile)
+        is_new = len(self.work.tiles) == 1 or index == len(self.sheets)
+        if is_new:
+            total = self.mosaic.total.copy()
+            tile.cut(total)[:] += window * pixels
+            if len(self.work.tiles) > 1:
+                self.sheets.append(Sheet(self.folder, total))
+        else:
+            self.sheets[index].add(tile, window * pixels)
+            if self.spent > MOST_TIME * (begin - self.begin):
+                self.late[index] = psnr
+                return
+            total = self.sheets[index].read()
+        weight = self.mosaic.weight.copy()
+        tile.cut(weight)[:] += window
+        snapshot = self._write(index, total, weight, psnr)
+        self.late.pop(index, None)
+        self.spent += time.monotonic() - begin
+        yield snapshot
+
+    def _write(self, index: int, total: Array, weight: Array, psnr: float | None) -> Snapshot:
+        result = self.finish.picture(self.work.finish(self.mosaic.picture_of(total, weight)))
         path = self.folder / f"{index:03}.npy"
         picture.write(path, result, self.like, alpha=self.finish.alpha, durable=False)
         preview = self.finish.thumbnail(result)
         return Snapshot(index, self.points[index], str(path), psnr, *preview)
 
-    def _read_total(self, index: int) -> Array | None:
-        """Return what the tiles that are done have given to an index; None: their results."""
-        if index >= len(self._totals):
-            return None
-        self._totals[index].seek(0)
-        total: Array = np.load(self._totals[index])
-        return total
-
-    def _keep_total(self, index: int, total: Array) -> None:
-        try:
-            if index == len(self._totals):
-                # Without a name: nothing is left behind, however the process ends.
-                file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 (see __exit__)
-                self._totals.append(file)
-            self._totals[index].seek(0)
-            np.save(self._totals[index], total)
-        except OSError as error:
-            raise picture.unwritable(self.folder, error) from error
-
     def _bytes_each(self) -> int:
         source = self.finish.source
         channels = source.channels + (source.alpha is not None)
-        joined = source.channels if self.several else 0
+        joined = source.channels if len(self.work.tiles) > 1 else 0
         pixels = source.width * source.height * self.work.factor**2
         return 4 * pixels * (channels + joined)

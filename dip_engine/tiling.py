@@ -7,7 +7,6 @@ is divided by the sum of the windows, so that no seam is left.
 from __future__ import annotations
 
 import math
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,31 +91,28 @@ class Mosaic:
         self.total = np.zeros_like(start)
         self.weight = np.zeros((*start.shape[:2], 1), np.float32)
 
-    def add(self, tile: Tile, pixels: Array) -> None:
-        """Join a finished tile (h×w×C)."""
+    def window(self, tile: Tile) -> Array:
+        """Return how much each pixel of a tile counts, h×w×1."""
         height, width = self.start.shape[:2]
-        window = np.outer(
+        return np.outer(
             _ramp(tile.height, tile.top > 0, tile.bottom < height, self.overlap),
             _ramp(tile.width, tile.left > 0, tile.right < width, self.overlap),
         )[:, :, None]
+
+    def add(self, tile: Tile, pixels: Array) -> None:
+        """Join a finished tile (h×w×C)."""
+        window = self.window(tile)
         tile.cut(self.total)[:] += window * pixels
         tile.cut(self.weight)[:] += window
 
-    def branch(self, total: Array | None) -> Mosaic:
-        """Return a mosaic of the same tiles that goes its own way.
-
-        Args:
-            total: what these tiles were joined into there, float32 H×W×C, or None for the same.
-        """
-        branch = copy(self)
-        branch.total = self.total.copy() if total is None else total
-        branch.weight = self.weight.copy()
-        return branch
-
     def picture(self) -> Array:
         """Return what there is now."""
-        joined = self.total / np.maximum(self.weight, np.float32(1e-6))
-        return np.where(self.weight > 0, joined, self.start)
+        return self.picture_of(self.total, self.weight)
+
+    def picture_of(self, total: Array, weight: Array) -> Array:
+        """Return what there would be with another sum of the tiles, H×W×C, and of their windows."""
+        joined = total / np.maximum(weight, np.float32(1e-6))
+        return np.where(weight > 0, joined, self.start)
 
 
 def _ramp(length: int, rises: bool, falls: bool, overlap: int) -> Array:

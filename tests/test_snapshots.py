@@ -19,6 +19,7 @@ from dip_engine import (
     problems,
     restore,
     restore_events,
+    snapshots,
 )
 from dip_engine.classical import enlarge
 from dip_engine.client import Engine
@@ -201,6 +202,7 @@ def test_snapshots_come_through_the_pipe(tmp_path):
 @pytest.fixture
 def small_tiles(monkeypatch):
     monkeypatch.setattr(problems, "TILE", 96)
+    monkeypatch.setattr(snapshots, "MOST_TIME", float("inf"))
 
 
 def test_every_tile_writes_its_part_of_every_snapshot(tmp_path, small_tiles):
@@ -224,6 +226,25 @@ def test_every_tile_writes_its_part_of_every_snapshot(tmp_path, small_tiles):
     assert sorted(p.name for p in job.snapshots.iterdir()) == [f"00{k}.npy" for k in range(6)]
 
 
+def test_what_would_take_too_long_is_written_at_the_end(tmp_path, small_tiles, monkeypatch):
+    job = job_of(tmp_path, scene(40, 130), "jpeg")
+    restore(job)
+    at_once = [np.load(job.snapshots / f"00{k}.npy") for k in range(6)]
+    monkeypatch.setattr(snapshots, "MOST_TIME", 0)
+    seen = [s.index for s in shots(list(restore_events(job)))]
+    assert seen == [*range(6), *range(6)]
+    late = [np.load(job.snapshots / f"00{k}.npy") for k in range(6)]
+    assert all(np.array_equal(a, b) for a, b in zip(at_once, late, strict=True))
+
+
+def test_what_waited_is_written_once(tmp_path, small_tiles, monkeypatch):
+    monkeypatch.setattr(snapshots, "MOST_TIME", 0)
+    job = job_of(tmp_path, scene(40, 220), "jpeg")
+    events = list(restore_events(job))
+    assert events[-1].tiles > 2
+    assert [s.index for s in shots(events)] == [*range(6), *range(6)]
+
+
 def by_hand(folder: Path) -> tuple[JpegRestoration, Mosaic, Snapshots]:
     """Return what a job in two tiles works with."""
     job = job_of(folder, scene(40, 130), "jpeg")
@@ -239,46 +260,46 @@ def flat(tile, value: float) -> np.ndarray:
 
 
 def test_a_tile_that_ended_early_is_shown_with_its_result(tmp_path, small_tiles):
-    work, mosaic, snapshots = by_hand(tmp_path)
+    work, mosaic, taken = by_hand(tmp_path)
     left, right = work.tiles
-    with snapshots:
+    with taken:
         for tile, points, result in ((left, 2, 0.25), (right, 4, 0.75)):
             for iteration in range(points):
                 value = (iteration + 1) / 100
-                list(snapshots.take(tile, iteration, lambda t=tile, v=value: flat(t, v)))
-            list(snapshots.end(tile, flat(tile, result), None))
+                list(taken.take(tile, iteration, lambda t=tile, v=value: flat(t, v)))
+            list(taken.end(tile, flat(tile, result), None))
             mosaic.add(tile, flat(tile, result))
     columns = [np.load(tmp_path / f"snapshots/00{k}.npy")[0, [0, 129], 0] for k in range(4)]
     assert np.allclose(columns, [[0.01, 0.01], [0.02, 0.02], [0.25, 0.03], [0.25, 0.04]])
 
 
 def test_a_tile_that_ends_early_completes_what_is_there(tmp_path, small_tiles):
-    work, mosaic, snapshots = by_hand(tmp_path)
+    work, mosaic, taken = by_hand(tmp_path)
     left, right = work.tiles
-    with snapshots:
+    with taken:
         for iteration in range(4):
-            list(snapshots.take(left, iteration, lambda v=iteration: flat(left, v / 100)))
-        assert not list(snapshots.end(left, flat(left, 0.25), None))
+            list(taken.take(left, iteration, lambda v=iteration: flat(left, v / 100)))
+        assert not list(taken.end(left, flat(left, 0.25), None))
         mosaic.add(left, flat(left, 0.25))
-        list(snapshots.take(right, 0, lambda: flat(right, 0.5)))
-        late = list(snapshots.end(right, flat(right, 0.75), 31.0))
+        list(taken.take(right, 0, lambda: flat(right, 0.5)))
+        late = list(taken.end(right, flat(right, 0.75), 31.0))
     assert [(s.index, s.iteration, s.psnr) for s in late] == [(k, k, 31.0) for k in (1, 2, 3)]
     columns = [np.load(tmp_path / f"snapshots/00{k}.npy")[0, [0, 129], 0] for k in range(4)]
     assert np.allclose(columns, [[0, 0.5], [0.01, 0.75], [0.02, 0.75], [0.03, 0.75]])
 
 
 def test_a_diverging_fit_is_not_shown_until_it_has_come_back(tmp_path):
-    work, _, snapshots = by_hand(tmp_path)
+    work, _, taken = by_hand(tmp_path)
     tile = work.tiles[0]
-    with snapshots:
-        assert not list(snapshots.take(tile, 0, lambda: flat(tile, float("nan"))))
-        later = list(snapshots.take(tile, 1, lambda: flat(tile, 0.5)))
+    with taken:
+        assert not list(taken.take(tile, 0, lambda: flat(tile, float("nan"))))
+        later = list(taken.take(tile, 1, lambda: flat(tile, 0.5)))
     assert [s.index for s in later] == [0, 1]
 
 
 def test_no_folder_costs_no_picture(tmp_path):
-    work, mosaic, snapshots = by_hand(tmp_path)
-    nothing = Snapshots(None, work, mosaic, snapshots.finish)
+    work, mosaic, taken = by_hand(tmp_path)
+    nothing = Snapshots(None, work, mosaic, taken.finish)
     with nothing:
         assert not list(nothing.take(work.tiles[0], 0, lambda: pytest.fail("made for nobody")))
         assert not list(nothing.end(work.tiles[0], flat(work.tiles[0], 0), None))

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dip_engine.tiling import Mosaic, Tile, plan_tiles, region_of_interest
@@ -25,6 +25,7 @@ def test_tiles_cover_the_area_overlap_and_are_no_larger_than_asked(height, width
         assert bottom - top >= overlap
 
 
+@settings(deadline=None)  # many small tiles on a busy machine
 @given(sides, sides, st.integers(20, 90), st.integers(1, 19))
 def test_joining_cuts_of_a_picture_gives_the_picture(height, width, side, overlap):
     picture = np.random.default_rng(0).random((height, width, 3), np.float32)
