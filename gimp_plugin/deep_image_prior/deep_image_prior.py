@@ -83,12 +83,12 @@ def _add_arguments(procedure: Gimp.Procedure) -> None:
         "preset", "_Preset", "How much time is spent", presets, _DEFAULTS.preset, add
     )
     procedure.add_double_argument(
-        "strength", "_Strength (%)", "How much of the original is replaced", 0, 100, 100, add
+        "strength", "Strengt_h (%)", "How much of the original is replaced", 0, 100, 100, add
     )
     procedure.add_double_argument(
         "noise-level",
-        "_Noise level",
-        "Standard deviation of the noise in 8-bit levels; 0 = estimate it",
+        "_Noise level (0: estimated)",
+        "Standard deviation of the noise in 8-bit levels",
         0,
         255,
         0,
@@ -98,10 +98,16 @@ def _add_arguments(procedure: Gimp.Procedure) -> None:
         "factor", "_Enlarge by", "2, 3, 4 or 8 times", 2, 8, _DEFAULTS.factor, add
     )
     procedure.add_int_argument(
-        "quality", "JPEG _quality", "1 to 100, as it was saved; 0 = estimate it", 0, 100, 0, add
+        "quality", "JPEG _quality (0: estimated)", "1 to 100, as it was saved", 0, 100, 0, add
     )
     procedure.add_int_argument(
-        "iterations", "_Iterations", "A fixed number; 0 = stop automatically", 0, 1_000_000, 0, add
+        "iterations",
+        "_Iterations (0: automatic)",
+        "A fixed number instead of the automatic stop",
+        0,
+        1_000_000,
+        0,
+        add,
     )
     procedure.add_int_argument(
         "seed", "Random see_d", "Of every random number", 0, MAX_SEED, _DEFAULTS.seed, add

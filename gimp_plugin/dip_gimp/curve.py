@@ -12,7 +12,7 @@ from typing import Any
 import gi
 from gi.repository import Gtk
 
-_MARGIN = {"left": 40, "right": 12, "top": 14, "bottom": 32}
+_MARGIN = {"left": 40, "right": 12, "top": 26, "bottom": 22}
 _ACCENT = (0.21, 0.52, 0.89)
 _STOP = (0.90, 0.38, 0.0)
 
@@ -103,11 +103,13 @@ class Curve(Gtk.DrawingArea):
         right, _ = self._place(self._iterations, self._low)
         self._text(context, "0", left, bottom, align=0.0)
         self._text(context, f"{self._iterations}", right, bottom, align=1.0)
-        self._text(context, "dB over iterations", (left + right) / 2, bottom + 12, align=0.5)
+        self._text(context, "iterations", (left + right) / 2, bottom, align=0.5)
+        self._text(context, "agreement with the input (dB)", left, 12, align=0.0)
 
     def _draw_line(self, context: Any) -> None:
         context.set_source_rgb(*_ACCENT)
         context.set_line_width(2)
+        context.new_path()  # text leaves a point behind
         for iteration, value in self._points:
             context.line_to(*self._place(iteration, value))
         context.stroke()
@@ -131,6 +133,7 @@ class Curve(Gtk.DrawingArea):
         near = min(self._points, key=lambda point: abs(point[0] - (self._chosen or 0)))
         x, y = self._place(self._chosen, near[1])
         context.set_source_rgb(*_ACCENT)
+        context.new_path()
         context.arc(x, y, 5, 0, 2 * math.pi)
         context.fill()
 

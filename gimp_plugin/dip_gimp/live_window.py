@@ -252,7 +252,7 @@ class LiveWindow:
         self._window.add_button("_Cancel", Gtk.ResponseType.CANCEL)
         self._insert = self._window.add_button("_Insert", Gtk.ResponseType.OK)
         self._insert.set_sensitive(False)
-        self._window.set_default_size(1000, 640)
+        self._window.set_default_size(1040, 720)
         self._subject = f"“{assignment.layer_name}”, {box.width}×{box.height} pixels, {preset}"
         self._details = _label(self._subject)
         self._view = PictureView((box.width * factor, box.height * factor))

@@ -9,7 +9,8 @@ from dip_engine.tasks import TASKS, find_task
 from dip_gimp.assignment import find_region
 from dip_gimp.request import ADVANCED, BY_OPTION, COMMON, Request, arguments_of
 
-_BOX, _EXPANDER, _ADVANCED_BOX = "settings", "advanced", "advanced-settings"
+_BOX, _EXPANDER = "settings", "advanced"
+_ADVANCED_BOX, _ADVANCED_TITLE = "advanced-settings", "advanced-title"
 
 
 def ask(
@@ -23,7 +24,7 @@ def ask(
     The choices are in `config`, which GIMP keeps for the next time.
     """
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
-    dialog.set_ok_label("_Restore")
+    dialog.set_ok_label("Rest_ore")
     widgets = _fill(dialog)
     note = Gtk.Label(xalign=0.0, wrap=True, max_width_chars=48, margin_top=6)
     dialog.get_content_area().pack_start(note, False, False, 6)
@@ -54,7 +55,8 @@ def _fill(dialog: GimpUi.ProcedureDialog) -> dict[str, Gtk.Widget]:
     changing = {name: dialog.get_widget(name, GObject.TYPE_NONE) for name in BY_OPTION.values()}
     dialog.fill_box(_BOX, [*COMMON, *BY_OPTION.values()])
     dialog.fill_box(_ADVANCED_BOX, list(ADVANCED))
-    dialog.fill_expander(_EXPANDER, "_Advanced", False, _ADVANCED_BOX)
+    dialog.get_label(_ADVANCED_TITLE, "_Advanced", False, True)
+    dialog.fill_expander(_EXPANDER, _ADVANCED_TITLE, False, _ADVANCED_BOX)
     dialog.fill([_BOX, _EXPANDER])
     return changing
 

@@ -1,0 +1,130 @@
+"""As much of GIMP's Python bindings as the plug-in's decisions need, for machines without GIMP.
+
+Pixels and windows are for the real one (tests/gimp); here are registration, refusals and answers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+
+class Item:
+    """A layer, group, mask or channel of an image.
+
+    Args:
+        kind: what it says it is: ``layer``, ``group``, ``layer_mask``, ``channel``, or a layer
+            that is a ``text_layer``, ``vector_layer``, ``link_layer`` or ``floating_sel``.
+        valid: still there.
+    """
+
+    def __init__(self, kind: str = "layer", *, valid: bool = True) -> None:
+        self.kind, self.valid = kind, valid
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("is_") and name != "is_link_layer":  # GIMP 3.0 knows none of these
+            return lambda: self.kind == name.removeprefix("is_")
+        raise AttributeError(name)
+
+    def is_valid(self) -> bool:
+        return self.valid
+
+    def is_layer(self) -> bool:
+        return self.kind not in ("layer_mask", "channel")
+
+    def get_name(self) -> str:
+        return "Sky"
+
+
+class Image:
+    def __init__(self, base: str = "RGB", *, valid: bool = True) -> None:
+        self.base, self.valid = base, valid
+
+    def is_valid(self) -> bool:
+        return self.valid
+
+    def get_base_type(self) -> str:
+        return self.base
+
+
+class Procedure:
+    """Keeps what it is told; its answers are plain lists."""
+
+    def __init__(self) -> None:
+        self.arguments: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self.returned: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("add_") and name.endswith("_argument"):
+            kind = name.removeprefix("add_").removesuffix("_argument")
+            return lambda key, *rest: self.arguments.update({key: (kind, rest)})
+        if name.endswith("_return_value"):
+            return lambda key, *rest: self.returned.update({key: rest})
+        if name.startswith(("set_", "add_")):
+            return lambda *values: self.told.update({name: values})
+        raise AttributeError(name)
+
+    def new_return_values(self, status: str, error: Any) -> list[Any]:
+        return [status, error]
+
+
+class Choice(dict[str, str]):
+    @classmethod
+    def new(cls) -> Choice:
+        return cls()
+
+    def add(self, nick: str, _number: int, label: str, _help: str) -> None:
+        self[nick] = label
+
+
+class _Names:
+    """An enumeration whose members are their own names."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+def _make_gimp() -> SimpleNamespace:
+    enumerations = dict.fromkeys(
+        ("RunMode", "PDBStatusType", "PDBProcType", "ProcedureSensitivityMask", "ImageBaseType"),
+        _Names(),
+    )
+    return SimpleNamespace(
+        **enumerations,
+        PlugIn=type("PlugIn", (), {"__gtype__": None}),
+        ImageProcedure=SimpleNamespace(new=lambda *_: Procedure()),
+        Choice=Choice,
+        **dict.fromkeys(("Procedure", "Image", "Drawable", "Layer", "ProcedureConfig"), object),
+        ValueArray=object,
+        main=lambda *_: None,
+    )
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Let ``import gi`` find the above; what was imported meanwhile is forgotten afterwards."""
+    gi, repository = ModuleType("gi"), ModuleType("gi.repository")
+    gi.require_version = lambda *_: None  # type: ignore[attr-defined]
+    gi.repository = repository  # type: ignore[attr-defined]
+    error = SimpleNamespace(new_literal=lambda _domain, text, _code: text)
+    for name, value in {
+        "Gimp": _make_gimp(),
+        "Gegl": SimpleNamespace(init=lambda _: None, Buffer=object, Rectangle=object),
+        "Babl": SimpleNamespace(),
+        "GLib": SimpleNamespace(Error=error, quark_from_string=lambda text: text),
+        "GObject": SimpleNamespace(ParamFlags=_Names()),
+    }.items():
+        setattr(repository, name, value)
+    before = set(sys.modules)
+    with mock.patch.dict(sys.modules, {"gi": gi, "gi.repository": repository}):
+        try:
+            yield
+        finally:
+            for name in set(sys.modules) - before:
+                if name.startswith(("dip_gimp", "deep_image_prior", "gi")):
+                    sys.modules.pop(name)

@@ -1,0 +1,123 @@
+"""What the plug-in tells GIMP, and what it answers, with made-up bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fake_gi
+import pytest
+
+from dip_engine.job import MAX_SEED
+from dip_engine.tasks import PRESETS, TASKS
+
+
+@pytest.fixture
+def script() -> Iterator[Any]:
+    with fake_gi.installed():
+        import deep_image_prior.deep_image_prior as module
+
+        yield module
+
+
+def run(script: Any, image: Any, drawables: list[Any]) -> list[Any]:
+    answer: list[Any] = script.run(
+        fake_gi.Procedure(), "NONINTERACTIVE", image, drawables, None, None
+    )
+    return answer
+
+
+def test_registration(script: Any) -> None:
+    plugin = script.DeepImagePrior()
+    assert plugin.do_query_procedures() == ["plug-in-deep-image-prior"]
+    procedure = plugin.do_create_procedure("plug-in-deep-image-prior")
+    assert procedure.told["set_image_types"] == ("RGB*, GRAY*",)
+    assert procedure.told["add_menu_path"] == ("<Image>/Filters/Enhance",)
+    assert procedure.told["set_menu_label"] == ("Deep _Image Prior...",)
+    assert list(procedure.returned) == ["layer"]
+    kinds = {name: kind for name, (kind, _) in procedure.arguments.items()}
+    assert kinds == {
+        "task": "choice",
+        "preset": "choice",
+        "strength": "double",
+        "noise-level": "double",
+        "factor": "int",
+        "quality": "int",
+        "iterations": "int",
+        "seed": "int",
+        "device": "string",
+        "second-layer": "layer",
+    }
+    assert list(procedure.arguments["task"][1][2]) == [task.name for task in TASKS]
+    assert list(procedure.arguments["preset"][1][2]) == list(PRESETS)
+    assert procedure.arguments["seed"][1][2:4] == (0, MAX_SEED)
+
+
+def test_defaults_are_a_request_the_engine_takes(script: Any) -> None:
+    from dip_gimp.request import Request
+
+    procedure = script.DeepImagePrior().do_create_procedure("x")
+    # The default of an argument stands before its flags; a layer has none.
+    defaults = {name: rest[-2] for name, (_, rest) in procedure.arguments.items()}
+    request = Request.read({**defaults, "second-layer": None}.__getitem__)
+    assert request.task is TASKS[0]
+    assert request.settings.noise_std is None
+    assert request.settings.iterations is None
+    assert request.settings.strength == 1
+
+
+def test_mnemonics_of_the_dialog_do_not_collide(script: Any) -> None:
+    procedure = script.DeepImagePrior().do_create_procedure("x")
+    nicks = [rest[0] for name, (_, rest) in procedure.arguments.items() if name != "second-layer"]
+    # GIMP's own buttons: Reset, Load and Save settings, Cancel; ours: Restore, Advanced.
+    keys = [nick[nick.index("_") + 1].lower() for nick in nicks] + list("rlsc") + list("oa")
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "sentence"),
+    [
+        ([], "No layer is selected."),
+        (["layer", "layer"], "2 layers are selected."),
+        (["group"], "“Sky” is a group of layers."),
+        (["layer_mask"], "A layer mask is selected"),
+        (["channel"], "“Sky” is a channel"),
+        (["floating_sel"], "A floating selection"),
+        (["text_layer"], "“Sky” is a text layer."),
+        (["vector_layer"], "“Sky” is a vector layer."),
+    ],
+)
+def test_what_cannot_be_restored_is_refused(script: Any, kinds: list[str], sentence: str) -> None:
+    status, text = run(script, fake_gi.Image(), [fake_gi.Item(kind) for kind in kinds])
+    assert status == "EXECUTION_ERROR"
+    assert text.startswith(sentence)
+    assert text.count(".") >= 2 or kinds == []  # a hint follows
+
+
+def test_images_that_cannot_be_restored(script: Any) -> None:
+    item = fake_gi.Item()
+    assert "palette" in run(script, fake_gi.Image("INDEXED"), [item])[1]
+    assert "no longer open" in run(script, fake_gi.Image(valid=False), [item])[1]
+    gone = fake_gi.Item(valid=False)
+    assert "no longer there" in run(script, fake_gi.Image(), [gone])[1]
+
+
+def test_missing_engine_says_what_to_run(script: Any) -> None:
+    # The source folder has no engine.json; the installer writes it.
+    assert not Path(script.__file__).with_name("engine.json").exists()
+    status, text = run(script, fake_gi.Image(), [fake_gi.Item()])
+    assert status == "EXECUTION_ERROR"
+    assert "engine.json cannot be read" in text
+    assert "install.sh" in text
+
+
+def test_unexpected_exception_is_told_too(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("so there")
+
+    monkeypatch.setattr(script, "only_layer", fail)
+    assert run(script, fake_gi.Image(), []) == ["EXECUTION_ERROR", "ZeroDivisionError: so there"]
+    assert "Traceback" in capsys.readouterr().err  # in GIMP's own log
