@@ -34,7 +34,7 @@ def fill(pixels: Array, missing: Array) -> Array:
     """
     if not missing.any():
         return pixels
-    nearest = _fill_nearest(pixels, missing)
+    nearest = fill_nearest(pixels, missing)
     too_many = int(missing.sum()) > _BIHARMONIC_UNKNOWNS and hole_radius(missing) > _SCATTERED
     if missing.all() or too_many:
         return nearest
@@ -80,7 +80,7 @@ def _laplacian(height: int, width: int) -> Any:
     return (vertical + horizontal).tocsr()
 
 
-def _fill_nearest(pixels: Array, missing: Array) -> Array:
+def fill_nearest(pixels: Array, missing: Array) -> Array:
     """Fill with the nearest known pixel, softened over the hole."""
     if missing.all():
         return pixels
@@ -91,11 +91,17 @@ def _fill_nearest(pixels: Array, missing: Array) -> Array:
     return result
 
 
-def hole_radius(missing: Array) -> float:
-    """Return the greatest distance, in pixels, of a missing pixel from a known one."""
-    if not missing.any() or missing.all():
+def hole_radius(missing: Array, unknown: Array | None = None) -> float:
+    """Return the greatest distance, in pixels, of a missing pixel from a known one.
+
+    Args:
+        missing: bool H×W.
+        unknown: bool H×W, what is missing and more, or None for just that.
+    """
+    unknown = missing if unknown is None else unknown
+    if not missing.any() or unknown.all():
         return 0.0
-    return float(ndimage.distance_transform_edt(missing).max())
+    return float(ndimage.distance_transform_edt(unknown)[missing].max())
 
 
 def enlarge(pixels: Array, factor: int) -> Array:

@@ -78,6 +78,7 @@ class Finish:
         strength = job.settings.strength
         self.job = job
         self.source = source
+        self.mask = mask
         self.values = values
         # What was transparent has no colour to blend with: there, the strength goes into alpha.
         share = float(strength > 0) if fills_alpha else strength
@@ -87,8 +88,6 @@ class Finish:
         if factor > 1 and self.weight is not None:
             small = values.to_unit(source.pixels)
             self.base = values.from_unit(classical.enlarge(small, factor))
-        inpainted = job.needs_mask and mask is not None
-        self.learned = source.pixels[mask == 0] if inpainted else _visible(source)
 
     def picture(self, restored: Array) -> Array:
         """Return the result, float32 H×W×C in units of the file.
@@ -128,7 +127,10 @@ class Finish:
         Raises:
             ResultError: it is flat, and the picture was not.
         """
-        if np.ptp(np.clip(restored, 0, 1)) == 0 and self.learned.size and np.ptp(self.learned) > 0:
+        if np.ptp(np.clip(restored, 0, 1)) > 0:
+            return
+        learned = self.source.pixels[_learned(self.job, self.source, self.mask)]
+        if learned.size and np.ptp(learned) > 0:
             raise ResultError(
                 f"The fit of {self.job.input} ended in a flat picture.",
                 "Try another seed or preset.",
@@ -148,8 +150,10 @@ def _weight(
     return weight[:, :, None]
 
 
-def _visible(source: Picture) -> Array:
-    return source.pixels if source.alpha is None else source.pixels[source.alpha > 0]
+def _learned(job: Job, source: Picture, mask: Array | None) -> Array:
+    """Return what the fit learns from, bool H×W: what can be seen, and of inpainting is no hole."""
+    seen = np.ones(source.pixels.shape[:2], bool) if source.alpha is None else source.alpha > 0
+    return seen & (mask == 0) if job.needs_mask and mask is not None else seen
 
 
 def _alpha(source: Picture, filled: Array | None, factor: int, strength: float) -> Array | None:

@@ -8,11 +8,39 @@ from typing import Any
 import numpy as np
 
 from dip_engine.errors import MaskError
+from dip_engine.job import Job
 from dip_engine.picture import Picture, estimate_size, read
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _POLARITY = "White marks what is to be restored, black what is kept"
+
+
+def find_mask(job: Job, source: Picture) -> Array | None:
+    """Return the mask of a job, float32 H×W, 1 = restore; None for the whole picture.
+
+    Raises:
+        InputError: the file of the mask cannot be read.
+        MaskError: there is no mask and the task needs one, or it cannot be meant.
+    """
+    may_be_white = not job.needs_mask
+    if job.mask is not None:
+        size = source.width, source.height
+        return read_mask(job.mask, *size, may_be_white=may_be_white)
+    try:
+        if job.mask_color is not None:
+            return mask_from_color(source, job.mask_color, may_be_white=may_be_white)
+        if not job.needs_mask:
+            return None
+        return mask_from_alpha(source)
+    except MaskError as error:
+        sentence = error.sentence[0].lower() + error.sentence[1:]
+        raise MaskError(f"{job.input}: {sentence}", error.hint) from error
+
+
+def hidden_by(source: Picture, mask: Array) -> Array | None:
+    """Return where a picture is wholly transparent and stays so, bool H×W; None without alpha."""
+    return None if source.alpha is None else (source.alpha == 0) & (mask == 0)
 
 
 def read_mask(path: Path, width: int, height: int, *, may_be_white: bool = False) -> Array:

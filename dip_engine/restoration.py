@@ -19,6 +19,7 @@ from dip_engine.device import as_dip_error, choose_device, choose_format, prepar
 from dip_engine.errors import DipError, InputError, MaskError, ResultError
 from dip_engine.finishing import Finish, ValueRange
 from dip_engine.fit import Fitted, Step, fit
+from dip_engine.inpainting import Inpainting
 from dip_engine.job import Event, Job, Preview, Progress, Result, Started
 from dip_engine.jpeg import find_quality
 from dip_engine.picture import Picture
@@ -26,7 +27,6 @@ from dip_engine.problems import (
     OVERLAP,
     Denoising,
     Enlarging,
-    Inpainting,
     JpegRestoration,
     Work,
 )
@@ -110,7 +110,7 @@ class _Restoration:
         picture.check_target(job.output, has_alpha=source.alpha is not None)
         if job.snapshots is not None:
             check_folder(job.snapshots)
-        mask = _mask(job, source)
+        mask = masks.find_mask(job, source)
         values = ValueRange.of(source.pixels)
         self.work = work = self._work(source, values, mask)
         width, height = source.width * work.factor, source.height * work.factor
@@ -156,7 +156,7 @@ class _Restoration:
             return Enlarging(pixels, settings)
         if job.task == "inpaint" and mask is not None:
             try:
-                return Inpainting(pixels, mask, settings)
+                return Inpainting(pixels, mask, settings, masks.hidden_by(source, mask))
             except MaskError as error:
                 raise MaskError(f"{job.input}: {error.sentence}", error.hint) from error
         quality = settings.quality or source.quality or find_quality(pixels)
@@ -270,23 +270,6 @@ class _Restoration:
 
 def _psnr(step: Step) -> float | None:
     return psnr(step.loss if step.held_out is None else step.held_out)
-
-
-def _mask(job: Job, source: Picture) -> Array | None:
-    """Return the mask of a job, 1 = restore; None where the whole picture is to be restored."""
-    may_be_white = not job.needs_mask
-    if job.mask is not None:
-        size = source.width, source.height
-        return masks.read_mask(job.mask, *size, may_be_white=may_be_white)
-    try:
-        if job.mask_color is not None:
-            return masks.mask_from_color(source, job.mask_color, may_be_white=may_be_white)
-        if not job.needs_mask:
-            return None
-        return masks.mask_from_alpha(source)
-    except MaskError as error:
-        sentence = error.sentence[0].lower() + error.sentence[1:]
-        raise MaskError(f"{job.input}: {sentence}", error.hint) from error
 
 
 def _check_size(job: Job, width: int, height: int) -> None:

@@ -1,0 +1,163 @@
+"""Inpainting: what is known around a hole, and which of it is held out as if it were one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dip_engine import classical
+from dip_engine.errors import MaskError
+from dip_engine.fit import Fitted
+from dip_engine.job import Settings
+from dip_engine.presets import PIXEL_HOLES, TEXT_HOLES, recipe_for
+from dip_engine.problem import Problem
+from dip_engine.problems import OVERLAP, Start, Work, to_array, to_tensor
+from dip_engine.tiling import Tile, plan_tiles, region_of_interest
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+CONTEXT = 64  # pixels around a hole that the fit learns from, at least
+
+
+class Inpainting(Work):
+    """The white part of a mask is filled; everything else comes back as it was.
+
+    Only tiles with holes are worked on. Held-out pixels decide how much of the fit and how much
+    of the biharmonic fill goes into the result; in a large hole the fit alone counts, because a
+    biharmonic fill is a blur there.
+
+    Args:
+        pixels: float32 H×W×C, 0–1.
+        mask: float32 H×W, more than 0 where it is to be filled.
+        settings: how.
+        hidden: bool H×W, or None; colours outside the mask that nobody sees and that mean nothing.
+            No hole, but nothing is learned from them.
+
+    Raises:
+        MaskError: nothing is left to restore from, near a hole or at all.
+    """
+
+    def __init__(
+        self, pixels: Array, mask: Array, settings: Settings, hidden: Array | None = None
+    ) -> None:
+        missing = mask > 0
+        unknown = missing if hidden is None else missing | hidden
+        if unknown.all():
+            raise MaskError(
+                "there is nothing outside the mask to restore from.",
+                "Mark less; what is wholly transparent does not count.",
+            )
+        if unknown.sum() > missing.sum():
+            pixels = classical.fill_nearest(pixels, unknown)
+        hole = classical.hole_radius(missing, unknown)
+        super().__init__(pixels, recipe_for("inpaint", settings, hole=hole), settings)
+        self.missing = missing
+        self.unknown = unknown
+        self.hole = hole
+        self._held: dict[Tile, Array] = {}
+        self.seed = settings.seed
+        area = region_of_interest(mask, max(CONTEXT, round(2 * hole)))
+        self.tiles = [
+            tile for tile in plan_tiles(area, self.side, OVERLAP) if tile.cut(missing).any()
+        ]
+        for tile in self.tiles:
+            if tile.cut(unknown).all():
+                raise MaskError(
+                    "the hole is too large: there is nothing near it to restore from.",
+                    "Mark less, or scale the picture down first.",
+                )
+
+    def first(self) -> Array:
+        mean = self.pixels[~self.unknown].mean(axis=0)
+        return np.where(self.missing[:, :, None], mean, self.pixels).astype(np.float32)
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        yield 0.0
+        hidden = tile.cut(self.missing) | self._held_pixels(tile)
+        return classical.fill(tile.cut(self.pixels), hidden)
+
+    def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        known = (~tile.cut(self.unknown)).astype(np.float32)
+        return replace(super().problem(tile, start, device), known=to_tensor(known, device))
+
+    def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
+        if not self.recipe.hold_out:
+            return None
+        held = self._held_pixels(tile).astype(np.float32)
+        return to_tensor(held, problem.known.device)
+
+    def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        fit = to_array(fitted.picture)
+        return start + self._weight(tile, start, fit) * (fit - start)
+
+    def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
+        held = self._held_pixels(tile)
+        if not held.any():
+            return None
+        difference = self.join(tile, start, fitted)[held] - tile.cut(self.pixels)[held]
+        return float(np.mean(difference**2))
+
+    def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
+        if self.hole > TEXT_HOLES:
+            return 1.0
+        held = self._held_pixels(tile)
+        return _best_weight(tile.cut(self.pixels)[held], start[held], fit[held])
+
+    def _held_pixels(self, tile: Tile) -> Array:
+        """Choose the same held-out pixels for start, fit and join: bool h×w.
+
+        They must be as hard to guess as the holes are. Where these are wider than single pixels,
+        parts of the mask itself are laid on known ground; single pixels would flatter the
+        biharmonic fill.
+        """
+        if tile not in self._held:
+            self._held[tile] = self._choose_held(tile.cut(self.missing), tile.cut(self.unknown))
+        return self._held[tile]
+
+    def _choose_held(self, missing: Array, unknown: Array) -> Array:
+        if not self.recipe.hold_out:
+            return np.zeros_like(missing)
+        random = np.random.default_rng(self.seed)
+        if PIXEL_HOLES < self.hole <= TEXT_HOLES:
+            held = _moved_holes(missing, unknown, self.recipe.hold_out, self.hole, random)
+            if held.any():
+                return held
+        single: Array = np.less(random.random(missing.shape), self.recipe.hold_out)
+        return single & ~unknown
+
+
+def _moved_holes(
+    missing: Array, unknown: Array, share: float, hole: float, random: np.random.Generator
+) -> Array:
+    """Copy about so many holes to where the picture is known: bool h×w, at most share of it."""
+    height, width = missing.shape
+    shift = (
+        random.integers(height // 4, height - height // 4),
+        random.integers(width // 4, width - width // 4),
+    )
+    copies = np.roll(missing, shift, axis=(0, 1)) & ~unknown
+    side = 8 + round(4 * hole)
+    blocks = random.permutation(-(-height // side) * -(-width // side)).reshape(
+        -(-height // side), -1
+    )
+    order = np.kron(blocks, np.ones((side, side), int))[:height, :width]
+    wanted = share * int((~unknown).sum())
+    counts = np.cumsum(np.bincount(order[copies], minlength=blocks.size))
+    held: Array = copies & (order < int(np.searchsorted(counts, wanted, side="right")))
+    return held
+
+
+def _best_weight(truth: Array, start: Array, fit: Array) -> float:
+    """Return the weight 0–1 of the fit that predicts held-out values best (least squares)."""
+    if truth.size == 0:
+        return 1.0
+    change = (fit - start).astype(np.float64)
+    gain = float(((truth - start) * change).sum())
+    energy = float((change**2).sum())
+    if energy == 0:
+        return 0.0
+    return min(1.0, max(0.0, gain / energy))

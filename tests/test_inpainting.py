@@ -1,0 +1,116 @@
+"""What a hole is filled from: never from colours that nobody sees."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dip_engine import Job, MaskError, Settings, restore
+from dip_engine.inpainting import Inpainting
+
+FAST = {"iterations": 5, "threads": 1, "device": "cpu", "dtype": "float32", "deterministic": True}
+SIZE = 60, 70
+
+
+def picture() -> np.ndarray:
+    ramp = np.linspace(0.3, 0.7, 70)[None, :, None] + np.zeros((60, 1, 3))
+    return (ramp + np.random.default_rng(0).normal(0, 0.02, ramp.shape)).astype(np.float32)
+
+
+def hole() -> np.ndarray:
+    mask = np.zeros(SIZE, np.float32)
+    mask[20:32, 24:36] = 1
+    return mask
+
+
+def hidden() -> np.ndarray:
+    """The lower part, and a bay that touches the hole."""
+    place = np.zeros(SIZE, bool)
+    place[45:], place[25:45, 30:34] = True, True
+    return place & (hole() == 0)
+
+
+def garbage(value: float) -> np.ndarray:
+    return np.where(hidden()[:, :, None], np.float32(value), picture())
+
+
+def fill(folder: Path, pixels: np.ndarray, **options) -> np.ndarray:
+    alpha = np.where(hidden(), 0, 0.5).astype(np.float32)
+    rgba = np.dstack([pixels, alpha])
+    np.save(folder / "in.npy", rgba)
+    np.save(folder / "mask.npy", hole())
+    settings = Settings(**{**FAST, **options})
+    task = "inpaint", folder / "in.npy", folder / "out.npy", folder / "mask.npy"
+    restore(Job(*task, settings=settings))
+    filled = np.load(folder / "out.npy")
+    assert np.array_equal(filled[hole() == 0], rgba[hole() == 0])
+    assert np.array_equal(filled[..., 3], alpha)
+    return filled
+
+
+def value_of(generator: Generator[float, None, np.ndarray]) -> np.ndarray:
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.mark.parametrize("preset", ["balanced", "paper"])
+def test_colours_that_nobody_sees_change_nothing(tmp_path, preset):
+    black = fill(tmp_path, garbage(0), preset=preset)
+    white = fill(tmp_path, garbage(1), preset=preset)
+    assert np.array_equal(black[hole() > 0], white[hole() > 0])
+
+
+def test_the_start_of_a_hole_is_what_can_be_seen_around_it():
+    work = Inpainting(garbage(0), hole(), Settings(), hidden())
+    (tile,) = work.tiles
+    start = value_of(work.start(tile, torch.device("cpu")))[hole() > 0]
+    assert start.min() > 0.3
+    assert start.max() < 0.7
+
+
+@pytest.mark.parametrize("side", [1, 12])
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_hidden_is_neither_known_nor_held_out(side, seed):
+    mask = np.zeros(SIZE, np.float32)
+    mask[20 : 20 + side, 24 : 24 + side] = 1
+    place = hidden() & (mask == 0)
+    work = Inpainting(garbage(0), mask, Settings(seed=seed), place)
+    (tile,) = work.tiles
+    problem = work.problem(tile, work.pixels, torch.device("cpu"))
+    known = problem.known[0, 0].numpy()
+    assert np.array_equal(known, ~place & (mask == 0))
+    held = work.held(tile, problem, seed)
+    assert held is not None
+    assert held.sum() > 0
+    assert not held[0, 0].numpy()[place].any()
+
+
+def test_hidden_pixels_are_no_hole_and_no_help():
+    below = np.zeros(SIZE, bool)
+    below[20:] = True
+    assert Inpainting(picture(), hole(), Settings()).hole == 6
+    assert Inpainting(picture(), hole(), Settings(), below & (hole() == 0)).hole == 12
+
+
+def test_blank_paper_is_no_failed_fit(tmp_path):
+    pixels = np.full((*SIZE, 3), 0.4, np.float32)
+    pixels[hidden()] = np.random.default_rng(0).random((int(hidden().sum()), 3))
+    filled = fill(tmp_path, pixels, iterations=1)
+    assert np.abs(filled[hole() > 0, :3] - 0.4).max() < 0.02
+
+
+def test_a_picture_of_which_nothing_is_left_is_refused(tmp_path):
+    rgba = np.dstack([picture(), np.zeros(SIZE, np.float32)])
+    rgba[20:32, 24:36, 3] = 1
+    np.save(tmp_path / "in.npy", rgba)
+    np.save(tmp_path / "mask.npy", hole())
+    job = Job("inpaint", tmp_path / "in.npy", tmp_path / "out.npy", tmp_path / "mask.npy")
+    with pytest.raises(MaskError, match=r"in\.npy: there is nothing") as caught:
+        restore(job)
+    assert "transparent" in caught.value.hint
+    assert not (tmp_path / "out.npy").exists()
