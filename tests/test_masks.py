@@ -38,10 +38,33 @@ def test_grays_are_kept(tmp_path):
     np.testing.assert_allclose(read_mask(tmp_path / "m.png", 6, 4), half(np.float32, 0.2))
 
 
-@pytest.mark.parametrize("array", [half(bool, True), half(np.float32, 3), half(np.uint16, 65535)])
+@pytest.mark.parametrize(
+    "array",
+    [
+        half(bool, True),
+        half(),
+        half(np.uint16, 65535),
+        half(np.float16, 1),
+        half(np.float32, 3),
+        half(np.float64, 1),
+        half()[:, :, None],
+        np.asfortranarray(half()),
+    ],
+)
 def test_arrays(tmp_path, array):
     np.save(tmp_path / "m.npy", array)
     np.testing.assert_array_equal(read_mask(tmp_path / "m.npy", 6, 4), half(np.float32, 1))
+
+
+def test_grays_of_an_array_are_kept(tmp_path):
+    np.save(tmp_path / "m.npy", half(top=51))
+    np.testing.assert_allclose(read_mask(tmp_path / "m.npy", 6, 4), half(np.float32, 0.2))
+
+
+def test_an_array_of_another_type_is_named(tmp_path):
+    np.save(tmp_path / "m.npy", half(np.int64, 1))
+    with pytest.raises(InputError, match="m.npy has samples of type int64"):
+        read_mask(tmp_path / "m.npy", 6, 4)
 
 
 def test_transparent_parts_mark_nothing(tmp_path):
