@@ -63,7 +63,7 @@ def test_grays_of_an_array_are_kept(tmp_path):
 
 def test_an_array_of_another_type_is_named(tmp_path):
     np.save(tmp_path / "m.npy", half(np.int64, 1))
-    with pytest.raises(InputError, match="m.npy has samples of type int64"):
+    with pytest.raises(InputError, match=r"m\.npy has samples of type int64"):
         read_mask(tmp_path / "m.npy", 6, 4)
 
 
