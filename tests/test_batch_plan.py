@@ -213,6 +213,19 @@ def test_the_format_decides_on_the_suffix(
     assert only(plan).output.name == expected
 
 
+@pytest.mark.parametrize("partial", [{"mask_dir": "masks"}, {"mask": "one"}, {"by_color": True}])
+def test_jpeg_that_is_restored_in_part_becomes_a_png(
+    photos: Path, partial: dict[str, object]
+) -> None:
+    make(photos / "a.jpg")
+    names = {
+        "masks": make(photos.parent / "masks" / "a.png").parent,
+        "one": make(photos.parent / "m.png"),
+    }
+    request = Request((photos / "a.jpg",), **{k: names.get(str(v), v) for k, v in partial.items()})
+    assert only(make_plan(request)).output.name == "a-restored.png"
+
+
 def test_masks_are_found_by_relative_path(photos: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     exact = make(masks / "img2.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,16 @@ def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
     """Put the values of the command line where they belong; what is left are settings."""
     take = options.pop
     names = ("output", "task", "file_format", "include", "exclude", "mask", "mask_dir")
+    mask_color = take("mask_color")
     request = Request(inputs, *(take(name) for name in names))
+    request = replace(request, by_color=mask_color is not None)
     engine = take("engine")
     names_of_devices = (name.strip() for name in take("device").split(","))
     devices = tuple(dict.fromkeys(filter(None, names_of_devices))) or ("auto",)
     return Command(
         request,
         devices=devices,
-        mask_color=take("mask_color"),
+        mask_color=mask_color,
         exists=take("exists"),
         engine=None if engine is None else shlex.split(engine),
         as_json=take("as_json"),

@@ -38,6 +38,7 @@ class Request:
         include, exclude: patterns for names and relative paths; no ``include`` means all.
         mask: one mask for all pictures, or None.
         mask_dir: folder with a mask for each picture, or None.
+        by_color: a colour marks what is to be restored.
     """
 
     inputs: tuple[Path, ...]
@@ -48,6 +49,13 @@ class Request:
     exclude: tuple[str, ...] = ()
     mask: Path | None = None
     mask_dir: Path | None = None
+    by_color: bool = False
+
+    @property
+    def is_partial(self) -> bool:
+        """True when a part of each picture is restored, and the rest has to stay as it is."""
+        masked = self.mask is not None or self.mask_dir is not None or self.by_color
+        return masked or self.task == "inpaint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +199,7 @@ def _folder_of(source: _Source) -> Path:
 
 def _item(source: _Source, relative: Path, request: Request, masks: MaskFolder | None) -> Item:
     folder = _folder_of(source)
-    suffix = output_suffix(relative.suffix, request.file_format, request.task)
+    suffix = output_suffix(relative.suffix, request.file_format, is_partial=request.is_partial)
     if source.output is not None:
         output = source.output
     elif source.root is None:
@@ -208,14 +216,14 @@ def _item(source: _Source, relative: Path, request: Request, masks: MaskFolder |
     return Item(folder / relative, output, name, source.root, mask, problem)
 
 
-def output_suffix(suffix: str, file_format: str, task: str) -> str:
+def output_suffix(suffix: str, file_format: str, *, is_partial: bool) -> str:
     """Return the suffix of the output of a picture with this suffix.
 
-    An inpainted JPEG becomes a PNG unless a format was chosen: compressing it again would
-    change the pixels outside of the mask.
+    A JPEG that is restored in part becomes a PNG unless a format was chosen: compressing it
+    again would change the pixels outside of the mask.
     """
     if file_format == "same":
-        lossy = task == "inpaint" and suffix.lower() in FORMATS["jpeg"]
+        lossy = is_partial and suffix.lower() in FORMATS["jpeg"]
         return ".png" if lossy else suffix
     suffixes = FORMATS[file_format]
     return suffix if suffix.lower() in suffixes else suffixes[0]
