@@ -108,6 +108,7 @@ class LiveWindow:
 
     def _on_progress(self, event: Progress) -> None:
         self._bar.set_fraction(event.fraction)
+        self._set_title(f"{event.fraction:.0%}")
         if self._curve is not None and event.stage == "fit":
             self._curve.add(event.tile, event.iteration, event.iterations, event.psnr)
         parts = []
@@ -139,6 +140,7 @@ class LiveWindow:
         self._status.set_text("\n".join([_sentence(parts), *event.warnings]))
         self._bar.set_fraction(1.0)
         self._stop.set_sensitive(False)
+        self._set_title("Done")
 
     def _on_end(self, error: DipError | None) -> None:
         self._runs = False
@@ -152,6 +154,7 @@ class LiveWindow:
             self._keep_place(lambda: None)
             self._problem.set_text(f"{error}\nThe snapshots so far can still be inserted.")
             self._problem_bar.show()
+            self._set_title("Failed")
         elif self._inserts:
             self._window.response(_ENDED)
 
@@ -199,6 +202,7 @@ class LiveWindow:
     def _show_position(self) -> None:
         """Show the picture that the slider is on."""
         position, entries = int(self._slider.get_value()), self.gallery.entries
+        self._insert.set_sensitive(bool(entries))
         if position < len(entries):
             entry = entries[position]
             shown, label, iteration = entry.shown, entry.label, entry.iteration
@@ -209,11 +213,14 @@ class LiveWindow:
             return
         self._view.set_after(self._pixbuf(shown))
         self._name.set_text(label)
-        self._insert.set_sensitive(bool(entries))
         if self._curve is not None:
             self._curve.mark_chosen(iteration)
 
     # Pictures
+
+    def _set_title(self, state: str) -> None:
+        """Say in the title, and thus in the task bar, how things are."""
+        self._window.set_title(f"{state} – {self._title}")
 
     def _read_alpha(self) -> bytes | None:
         layer = self.assignment.layer
@@ -247,7 +254,8 @@ class LiveWindow:
         box = assignment.region.box
         factor = assignment.request.settings.factor if assignment.enlarges else 1
         task, preset = assignment.request.task, assignment.request.settings.preset
-        self._window = GimpUi.Dialog(title=f"Deep Image Prior – {task.title}", role="dip-live")
+        self._title = f"Deep Image Prior – {task.title}"
+        self._window = GimpUi.Dialog(title=self._title, role="dip-live")
         self._stop = self._window.add_button("_Stop", _STOP)
         self._window.add_button("_Cancel", Gtk.ResponseType.CANCEL)
         self._insert = self._window.add_button("_Insert", Gtk.ResponseType.OK)
