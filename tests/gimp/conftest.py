@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gimp_profile import copy_profile, install, write_profile
+from gimp_profile import copy_profile, install, keep_profile, write_profile
 from gimp_root import GATE, SUITES, NoRoot, Root, find_root
 from PIL import Image
 from real_gimp import Gimp
@@ -43,14 +43,14 @@ def root(request: pytest.FixtureRequest) -> Root:
 def template(root: Root, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile with our plug-in, which GIMP has already asked what it offers."""
     folder = tmp_path_factory.mktemp(f"template-{root.suite}")
-    gimp = Gimp(root, folder, write_profile(folder / "profile", root.version))
-    pluginrc = gimp.profile / "pluginrc"
-
-    def ask_all() -> bytes:
+    gimp = Gimp(root, folder, folder / "profile")
+    started = root.folder / "profile"  # without our plug-in; it goes when the root goes
+    if started.exists():
+        shutil.copytree(started, gimp.profile)
+    write_profile(gimp.profile, root.version)
+    if not started.exists():
         gimp.batch("").check()
-        return pluginrc.read_bytes()
-
-    shutil.copyfile(root.keep("pluginrc", ask_all), pluginrc)
+        keep_profile(gimp.profile, started)
     install(gimp.profile)
     gimp.batch("").check()
     return gimp.profile

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs a command inside a folder that provision.sh made, and passes its exit code on:
 #
-#   ./enter.sh [--read FILE_OR_FOLDER]... [--write FOLDER]... ROOT COMMAND [ARGUMENT]...
+#   ./enter.sh [--read SOURCE PLACE]... [--write FOLDER]... ROOT COMMAND [ARGUMENT]...
 #
-# ROOT is the folder "root" in what provision.sh makes. What is named after --read and --write is
-# there at the same path; all else is read-only or vanishes with the command, and so does every
-# process that the command leaves behind. There is no network. Needs root.
+# ROOT is the folder "root" in what provision.sh makes. SOURCE, a file or a folder, is to be read at
+# PLACE, and FOLDER is there at the same path; all else cannot be changed or vanishes with the
+# command, and so does every process that the command leaves behind. There is no network. Needs to
+# be run by root.
 set -euo pipefail
 
 if [[ ${1:-} != inside ]]; then
@@ -15,11 +16,14 @@ if [[ ${1:-} != inside ]]; then
 fi
 shift
 
-readable=() writable=()
+sources=() places=() folders=()
 while [[ $1 == --* ]]; do
   case $1 in
-    --read) readable+=("$2") ;;
-    --write) writable+=("$2") ;;
+    --read)
+      sources+=("$2") places+=("$3")
+      shift
+      ;;
+    --write) folders+=("$2") ;;
     *)
       printf 'enter.sh: unknown option %s\n' "$1" >&2
       exit 2
@@ -30,12 +34,12 @@ done
 root=$1
 shift
 
-make_place() { # for a mount
+make_place() { # SOURCE PLACE
   if [[ -d $1 ]]; then
-    mkdir -p "$root$1"
+    mkdir -p "$root$2"
   else
-    mkdir -p "$root${1%/*}"
-    touch "$root$1"
+    mkdir -p "$root${2%/*}"
+    touch "$root$2"
   fi
 }
 
@@ -46,20 +50,23 @@ done
 mkdir -m 1777 "$root/dev/shm"
 ln -s /proc/self/fd "$root/dev/fd"
 for device in /dev/null /dev/zero /dev/full /dev/random /dev/urandom; do
-  make_place "$device"
+  make_place "$device" "$device"
   mount --bind "$device" "$root$device"
 done
-for place in "${readable[@]}" "${writable[@]}"; do
-  make_place "$place"
+for i in "${!places[@]}"; do
+  make_place "${sources[i]}" "${places[i]}"
+done
+for folder in "${folders[@]}"; do
+  make_place "$folder" "$folder"
 done
 mount -o remount,bind,ro "$root"
 mount -t proc proc "$root/proc"
-for place in "${readable[@]}"; do
-  mount --bind "$place" "$root$place"
-  mount -o remount,bind,ro "$root$place"
+for i in "${!places[@]}"; do
+  mount --bind "${sources[i]}" "$root${places[i]}"
+  mount -o remount,bind,ro "$root${places[i]}"
 done
-for place in "${writable[@]}"; do
-  mount --bind "$place" "$root$place"
+for folder in "${folders[@]}"; do
+  mount --bind "$folder" "$root$folder"
 done
 
 # Process 1 stays a shell: it buries orphans, and no program finds itself in that special role. The

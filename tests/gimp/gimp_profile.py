@@ -1,13 +1,14 @@
 """Profile folders for GIMP that start unattended: no welcome, no questions, no news.
 
-A first start asks every one of some 125 plug-ins what it offers and writes the answers to
-``pluginrc``, by the time stamps of their files. Who copies that file, and ours with its time
-stamp, makes every later start several times faster.
+A first start asks every one of some 125 plug-ins what it offers and remembers the answers by the
+time stamps of their files. A copy of such a profile, with the time stamps, makes every later start
+several times faster.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -21,8 +22,10 @@ SHORTCUT = "ctrl+alt+shift+d"
 OBSERVER = "dip_observer"
 OBSERVE = "ctrl+alt+shift+o"
 
-# GIMP discards the whole file for one word it does not know.
+# GIMP discards the whole file for one word it does not know, and asks all plug-ins anew where the
+# language is not that of the last time.
 _GIMPRC = """\
+(prev-language "C.UTF-8")
 (config-version "{version}")
 (last-release-comment "{version}")
 (last-revision 0)
@@ -45,8 +48,8 @@ _SHORTCUTSRC = f"""\
 
 
 def write_profile(folder: Path, version: str) -> Path:
-    """Make a fresh profile for a version of GIMP, without plug-ins."""
-    folder.mkdir(parents=True)
+    """Write what a person can set in a profile of a version of GIMP."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "gimprc").write_text(_GIMPRC.format(version=version))
     (folder / "sessionrc").write_text(_SESSIONRC)
     (folder / "shortcutsrc").write_text(_SHORTCUTSRC)
@@ -57,6 +60,16 @@ def install(profile: Path) -> Path:
     """Install our plug-in and the observer into a profile, and return our plug-in's folder."""
     shutil.copytree(HERE / OBSERVER, profile / "plug-ins" / OBSERVER)
     return gimp.install_plugin(profile / "plug-ins", Path(sys.executable))
+
+
+def keep_profile(source: Path, target: Path) -> None:
+    """Copy a profile for later tests, whole or not at all; another one may be there already."""
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copytree(source, fresh)
+    try:
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(fresh)
 
 
 def copy_profile(source: Path, target: Path) -> Path:

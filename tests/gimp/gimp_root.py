@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ HERE = Path(__file__).parent
 SUITES = {"trixie": "3.0", "forky": "3.2"}
 GATE = "trixie"  # the one that has to work; testing changes from day to day
 _PROVISION_SECONDS = 500
+_SYSTEM = Path("/usr")
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,6 @@ class Root:
     def open(self, *write: Path) -> Room:
         """Open a room in which GIMP and the engine's Python run, and can write some folders."""
         return Room(self.folder / "root", read=engine_places(), write=write)
-
-    def keep(self, name: str, make: Callable[[], bytes]) -> Path:
-        """Return a file that is made once and kept as long as the root."""
-        file = self.folder / name
-        if not file.exists():
-            fresh = file.with_name(f".{name}.{os.getpid()}")
-            fresh.write_bytes(make())
-            fresh.replace(file)
-        return file
 
 
 class NoRoot(Exception):
@@ -80,16 +71,22 @@ def roots_folder() -> Path:
     return Path(cache) / "deep-image-prior-tests"
 
 
-def engine_places() -> list[Path]:
-    """Return what the Python that runs here needs, to run in another root: it, and our sources."""
-    base = Path(sys.base_prefix)
-    places = {Path(sys.prefix), base, Path(dip_engine.__file__).parent, HERE}
-    if base == Path("/usr"):  # the root has its own; only what belongs to this very Python
-        places.remove(base)
-        names = ("stdlib", "platstdlib")
-        places |= {Path(sysconfig.get_path(name, vars={"base": "/usr"})) for name in names}
-        places.add(Path(sys.executable).resolve())
-    return sorted(place for place in places if not places & set(place.parents))
+def engine_places() -> dict[Path, Path]:
+    """Return what this Python needs to run in another root, our sources too: places and sources."""
+    prefix, base = Path(sys.prefix), Path(sys.base_prefix)
+    places = {prefix, base, Path(dip_engine.__file__).parent, HERE}
+    if base != _SYSTEM:
+        return {place: place for place in places}
+    # The root has a Python of the system's own, of another version: put ours beside it, and let
+    # the environment, whose link names "python3", find ours.
+    program = Path(sys.executable).resolve()
+    places = places - {base} | {program, Path(sysconfig.get_path("stdlib"))}
+    links = roots_folder() / "python"
+    links.mkdir(parents=True, exist_ok=True)
+    link = links / Path(sys.executable).name
+    link.unlink(missing_ok=True)
+    link.symlink_to(program)
+    return {place: place for place in places} | {Path(sys.executable).parent: links}
 
 
 @functools.cache  # also the reason: a mirror that is out of reach is not asked once per test
@@ -144,5 +141,6 @@ def _provision(suite: str, folder: Path) -> None:
             timeout=_PROVISION_SECONDS,
         )
     if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise RuntimeError(last[0])
+        lines = [f"exit code {done.returncode}", *done.stderr.splitlines()]
+        causes = [line for line in lines if line.startswith("E: ")]  # apt's own
+        raise RuntimeError(" ".join([lines[-1], *causes[:1]]))

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 import psutil
@@ -41,15 +42,22 @@ class Room:
 
     Args:
         root: the root folder.
-        read: files and folders that are there too, at the same path, and cannot be changed.
+        read: files and folders that can be read in there, by the path they get.
         write: folders that are there too, at the same path.
     """
 
     def __init__(
-        self, root: Path, *, read: Sequence[Path] = (), write: Sequence[Path] = ()
+        self,
+        root: Path,
+        *,
+        read: Mapping[Path, Path] = MappingProxyType({}),
+        write: Sequence[Path] = (),
     ) -> None:
-        options = [part for place in read for part in ("--read", str(place))]
-        options += [part for place in write for part in ("--write", str(place))]
+        options: list[str] = []
+        for place, source in sorted(read.items()):  # what contains another comes first
+            options += ["--read", str(source), str(place)]
+        for folder in write:
+            options += ["--write", str(folder)]
         self._started: list[subprocess.Popen[bytes]] = []
         keeper = ["sh", "-c", "echo ready && exec cat >/dev/null"]
         self._outer = subprocess.Popen(
