@@ -91,8 +91,8 @@ class Gimp:
         return self._run(["gimp", "--no-interface"], batch, self._new_folder(), timeout)
 
     @contextlib.contextmanager
-    def window(self, *pictures: Path, seconds: float = DEADLINE) -> Iterator[Window]:
-        """Start GIMP on a screen with pictures that lie in ``folder``, and wait until it is ready.
+    def window(self, picture: Path | None = None, *, seconds: float = DEADLINE) -> Iterator[Window]:
+        """Start GIMP on a screen with a picture that lies in ``folder``, and wait for its window.
 
         What goes wrong inside of the block leaves a screenshot and GIMP's messages behind.
         """
@@ -100,11 +100,10 @@ class Gimp:
         with self.root.open(self.folder) as room:
             screen = Screen(room, folder)
             variables = {**screen.variables, **self._variables(folder)}
-            command = ["gimp", *_FAST, *map(str, pictures)]
+            command = ["gimp", *_FAST, *([str(picture)] if picture else [])]
             window = Window(room, screen, room.start(command, folder / "log", variables), folder)
             try:
-                for part in [picture.stem for picture in pictures] or [EMPTY]:
-                    window.wait_window(part, seconds)
+                window.wait_window(picture.stem if picture else EMPTY, seconds)
                 yield window
             except BaseException as error:
                 error.add_note(window.describe())
