@@ -140,11 +140,15 @@ class Assignment:
 
     def readable(self, error: DipError) -> DipError:
         """Return the error with the layer's name for the names of files nobody knows."""
-        sentence = error.sentence.replace(str(self.job.input), f"The layer “{self.layer_name}”")
-        sentence = sentence.replace(str(self.job.mask), "The selection")
-        hint = error.hint
-        for option, name in _NAMES_HERE.items():
-            hint, sentence = hint.replace(option, name), sentence.replace(option, name)
+        names = {
+            str(self.job.input): f"“{self.layer_name}”",
+            str(self.job.mask): "the selection",
+            **_NAMES_HERE,
+        }
+        sentence, hint = error.sentence, error.hint
+        for before, here in names.items():
+            sentence, hint = sentence.replace(before, here), hint.replace(before, here)
+        sentence = sentence[:1].upper() + sentence[1:]
         return type(error)(sentence, hint)
 
     def _write_job(self, folder: Path, *, snapshots: bool) -> Job:

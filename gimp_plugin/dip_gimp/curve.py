@@ -50,8 +50,9 @@ class Curve(Gtk.DrawingArea):
             self.queue_draw()
 
     def mark_stop(self, iteration: int) -> None:
-        """Mark what the engine has chosen."""
+        """Mark what the engine has chosen; nothing comes after it."""
         self._stop = iteration
+        self._iterations = max([1, iteration, *(place for place, _ in self._points)])
         self.queue_draw()
 
     def mark_chosen(self, iteration: int | None) -> None:
@@ -123,9 +124,10 @@ class Curve(Gtk.DrawingArea):
         context.line_to(x, bottom)
         context.stroke()
         context.set_dash([])
-        align = 1.0 if x > self._width / 2 else 0.0
-        offset = -6 if align else 6
-        self._text(context, "automatic stop", x + offset, bottom - 6, align=align)
+        text = "automatic stop"
+        # Right of the line, where the curve is high, unless there is no room.
+        has_room = x + 12 + context.text_extents(text).width < self._width
+        self._text(context, text, x + (6 if has_room else -6), bottom - 6, align=1.0 - has_room)
 
     def _draw_chosen(self, context: Any) -> None:
         if self._chosen is None or not self._points:

@@ -155,6 +155,7 @@ class LiveWindow:
             self._problem.set_text(f"{error}\nThe snapshots so far can still be inserted.")
             self._problem_bar.show()
             self._set_title("Failed")
+            self._status.set_text("")
         elif self._inserts:
             self._window.response(_ENDED)
 

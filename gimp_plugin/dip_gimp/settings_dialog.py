@@ -25,6 +25,7 @@ def ask(
     """
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
     dialog.set_ok_label("Rest_ore")
+    dialog.set_default_size(480, -1)
     widgets = _fill(dialog)
     note = Gtk.Label(xalign=0.0, wrap=True, max_width_chars=48, margin_top=6)
     dialog.get_content_area().pack_start(note, False, False, 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from screen import Screen
 
 # No brushes, no fonts, no splash.
 _FAST = ["--no-data", "--no-fonts", "--no-splash"]
+_END = [*_FAST, "--quit"]
 _RUN_SCRIPT = f"exec(open({str(HERE / 'in_gimp.py')!r}).read())"
 
 
@@ -88,7 +90,12 @@ class Gimp:
     def script_fu(self, expression: str, *, timeout: float = DEADLINE) -> Finished:
         """Evaluate an expression of Script-Fu inside of GIMP without a window."""
         batch = ["--batch-interpreter=plug-in-script-fu-eval", "--batch", expression]
-        return self._run(["gimp", "--no-interface"], batch, self._new_folder(), timeout)
+        return self._run(["gimp", "--no-interface", *_END, *batch], self._new_folder(), timeout)
+
+    def shell(self, line: str, folder: Path, *, timeout: float = DEADLINE) -> Finished:
+        """Run a command line as a user would, in a folder, on a screen."""
+        command = ["sh", "-ec", f"cd {shlex.quote(str(folder))}\n{line}"]
+        return self._run(command, self._new_folder(), timeout)
 
     @contextlib.contextmanager
     def window(self, picture: Path | None = None, *, seconds: float = DEADLINE) -> Iterator[Window]:
@@ -116,17 +123,17 @@ class Gimp:
         (folder / "script.py").write_text(script)
         (folder / "given.json").write_text(json.dumps(given))
         batch = ["--batch-interpreter=python-fu-eval", "--batch", _RUN_SCRIPT]
-        return self._run(program, batch, folder, timeout)
+        return self._run([*program, *_END, *batch], folder, timeout)
 
-    def _run(self, program: list[str], batch: list[str], folder: Path, timeout: float) -> Finished:
+    def _run(self, command: list[str], folder: Path, timeout: float) -> Finished:
         with self.root.open(self.folder) as room:
             variables = self._variables(folder)
-            if program[0] == "gimp":  # it wants a screen, also where it shows nothing on it
+            if command[0] != "gimp-console":  # wants a screen, also where it shows nothing on it
                 variables |= Screen(room, folder, manager=False).variables
             ours = room.processes()
             begin = time.monotonic()
             log = folder / "log"
-            process = room.start([*program, *_FAST, "--quit", *batch], log, variables)
+            process = room.start(command, log, variables)
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -1,0 +1,112 @@
+"""The whole line with the real engine: a scratched photo, and the examples of the README."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gimp_profile import SHORTCUT
+from PIL import Image, ImageDraw
+from real_gimp import Gimp
+from room import wait_until
+from skimage import data
+from test_live import IMAGE, SETTINGS, keep, layers_of, nothing_left
+
+README = Path(__file__).parents[2] / "README.md"
+SCRATCH = (255, 0, 255)
+LIVE = "Deep Image Prior – Inpaint"
+
+SELECT_THE_SCRATCH = """
+image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(given["photo"]))
+layer = image.get_layers()[0]
+color = Gegl.Color.new("#ff00ff")
+Gimp.context_set_sample_threshold(0)
+image.select_color(Gimp.ChannelOps.REPLACE, layer, color)
+Gimp.Selection.grow(image, 1)
+Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(given["saved"]), None)
+"""
+
+
+@pytest.fixture
+def photo(gimp: Gimp, tmp_path: Path) -> Path:
+    """A photo with a scratch and a line of text on it; the real engine is what GIMP starts."""
+    gimp.use_engine(Path(sys.executable))
+    picture = Image.fromarray(data.chelsea()[20:260, 90:410])
+    draw = ImageDraw.Draw(picture)
+    draw.line([(20, 30), (150, 90), (290, 70)], fill=SCRATCH, width=3)
+    draw.line([(60, 220), (200, 130)], fill=SCRATCH, width=2)
+    file = tmp_path / "cat.png"
+    picture.save(file)
+    return file
+
+
+def truth() -> np.ndarray:
+    return np.asarray(data.chelsea()[20:260, 90:410])
+
+
+def psnr(picture: np.ndarray, reference: np.ndarray, where: np.ndarray) -> float:
+    difference = picture[where].astype(float) - reference[where]
+    return float(10 * np.log10(255**2 / np.mean(difference**2)))
+
+
+def test_scratched_photo_in_the_window(gimp: Gimp, photo: Path) -> None:
+    saved = photo.with_suffix(".xcf")
+    gimp.batch(SELECT_THE_SCRATCH, photo=str(photo), saved=str(saved)).check()
+    with gimp.window(saved) as window:
+        before = layers_of(window)
+        window.key(SHORTCUT)
+        window.wait_window(SETTINGS)
+        window.key("alt+t", "Down", "alt+p", "Up")  # inpaint, fast
+        keep(window, "real-settings")
+        window.key("alt+o")
+        window.wait_window(f"% – {LIVE}")
+        keep(window, "real-running")
+        window.wait_window(f"Done – {LIVE}")
+        keep(window, "real-done")
+        window.key("alt+b", "Right", "Right", "Right", "Right", "Right", "Right", "Right")
+        keep(window, "real-split")
+        window.key("alt+i")
+        window.wait_gone(LIVE)
+        window.wait_window(IMAGE)
+        layers = wait_until(lambda: len(layers_of(window)) == 2 and layers_of(window), "a layer")
+        keep(window, "real-inserted")
+        assert layers[1:] == before
+        assert layers[0]["name"].startswith("Background – Inpaint, iteration ")
+        assert nothing_left(gimp, window)
+        window.key("ctrl+z")
+        wait_until(lambda: layers_of(window) == before, "one step to undo")
+
+
+def example(language: str, word: str) -> str:
+    """Return the README's block of code in a language that has a word in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = (block for block in blocks if word in block)
+    return str(block)
+
+
+def test_readme_python(gimp: Gimp, photo: Path) -> None:
+    photo.with_name("fill.py").write_text(example("python", "lookup_procedure"))
+    damaged = truth().copy()
+    damaged[81:91, 102:158] = SCRATCH
+    Image.fromarray(damaged).save(photo.with_name("scan.png"))
+    gimp.shell(example("bash", "fill.py"), photo.parent).check()
+    restored = np.asarray(Image.open(photo.with_name("filled.png")).convert("RGB"))
+    inside = np.zeros(restored.shape[:2], bool)
+    inside[80:92, 100:160] = True
+    np.testing.assert_array_equal(restored[~inside], damaged[~inside])
+    assert psnr(restored, truth(), inside) > 22
+    assert psnr(damaged, truth(), inside) < 10
+
+
+def test_readme_script_fu(gimp: Gimp, photo: Path) -> None:
+    line = example("bash", "plug-in-script-fu-eval")
+    noisy = truth() + np.random.default_rng(0).normal(0, 25, truth().shape)
+    noisy = np.rint(noisy.clip(0, 255)).astype(np.uint8)
+    Image.fromarray(noisy).save(photo.with_name("noisy.png"))
+    gimp.shell(line, photo.parent).check()
+    restored = np.asarray(Image.open(photo.with_name("restored.png")).convert("RGB"))
+    everywhere = np.ones(restored.shape[:2], bool)
+    assert psnr(restored, truth(), everywhere) > psnr(noisy, truth(), everywhere) + 7
