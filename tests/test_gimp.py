@@ -5,18 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dip_engine import __version__, gimp
 from dip_engine.errors import InputError, OutputError
-from dip_gimp.npy import open_npy, write_npy
 from dip_gimp.scratch import run_folder
 
 
@@ -145,29 +142,3 @@ def test_leftovers_in_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert gimp.remove_scratch(tmp_path, environment) == []
     (tmp_path / "x/deep-image-prior").mkdir(parents=True)
     assert gimp.remove_scratch(tmp_path, environment) == [tmp_path / "x/deep-image-prior"]
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 2), (1, 1, 4), (123, 4567, 3)])
-def test_npy_files_are_those_of_numpy(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    values = np.random.default_rng(0).random(shape, dtype=np.float32)
-    ours, numpys = tmp_path / "ours.npy", tmp_path / "numpys.npy"
-    write_npy(ours, shape, (row.tobytes() for row in values))
-    np.save(numpys, values)
-    np.testing.assert_array_equal(np.load(ours), values)
-    with open_npy(numpys) as rows:
-        assert rows.shape == shape
-        assert rows.read(0, shape[0]) == values.tobytes()
-        assert rows.read(shape[0] - 1, 1) == values[-1].tobytes()
-
-
-def test_other_npy_files_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "x.npy"
-    np.save(file, np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="<f8"), open_npy(file):
-        pass
-    file.write_bytes(struct.pack("<4f", 0, 0, 0, 0))
-    with pytest.raises(ValueError, match=r"no \.npy"), open_npy(file):
-        pass
-    write_npy(file, (3, 2), [bytes(16)])
-    with open_npy(file) as rows, pytest.raises(ValueError, match="cut short"):
-        rows.read(2, 1)
