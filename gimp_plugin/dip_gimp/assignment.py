@@ -121,7 +121,8 @@ class Assignment:
             InputError: see `check_still_there`.
         """
         self.check_still_there()
-        title = f"{self.layer_name} – {self.request.task.title}, iteration {choice.iteration}"
+        task, preset = self.request.task.title, self.request.settings.preset
+        title = f"{self.layer_name} – {task} ({preset}, iteration {choice.iteration})"
         with open_npy(choice.path) as rows:
             if self.enlarges:
                 factor = self.request.settings.factor
@@ -214,11 +215,11 @@ def find_region(image: Gimp.Image, layer: Gimp.Layer, request: Request) -> Regio
             raise InputError("Nothing of the layer is selected.", "Select a part of it.")
         return Region(box, marks, mask)
     if request.task.needs_mask:
-        return _transparent_region(layer, whole)
+        return transparent_region(layer)
     return Region(whole, b"\xff" * (whole.width * whole.height))
 
 
-def _transparent_region(layer: Gimp.Layer, whole: Box) -> Region:
+def transparent_region(layer: Gimp.Layer) -> Region:
     """Return the part around the wholly transparent pixels of a layer.
 
     Raises:
@@ -227,6 +228,7 @@ def _transparent_region(layer: Gimp.Layer, whole: Box) -> Region:
     hint = "Select what shall be filled, or erase it."
     if not layer.has_alpha():
         raise InputError("Nothing is selected.", hint)
+    whole = layers.layer_box(layer)
     alpha = b"".join(layers.read_pieces(layer, whole, "A float"))
     marks = inverted(marked(alpha))
     hole = extent(marks, whole.width)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from gi.repository import Gimp, GimpUi, GObject, Gtk
 
-from dip_engine.errors import DipError, InputError
+from dip_engine.errors import InputError
 from dip_engine.tasks import TASKS, find_task
-from dip_gimp.assignment import find_region
+from dip_gimp.assignment import transparent_region
+from dip_gimp.layers import layer_box, selected_box
 from dip_gimp.request import ADVANCED, BY_OPTION, COMMON, Request, arguments_of
 
 _BOX, _EXPANDER = "settings", "advanced"
@@ -31,16 +35,25 @@ def ask(
     dialog.get_content_area().pack_start(note, False, False, 6)
     note.show()
 
+    @cache
+    def why_no_hole() -> str:  # reads all of the layer, so it is asked once
+        try:
+            transparent_region(layer)
+        except InputError as error:
+            return str(error)
+        return ""
+
     def update(*_: object) -> None:
         wanted = arguments_of(find_task(config.get_property("task")) or TASKS[0])
         for name, widget in widgets.items():
             widget.set_visible(name in wanted)
-        text, works = _what_happens(config, image, layer)
+        text, works = _what_happens(config, image, layer, why_no_hole)
         note.set_text(text)
         dialog.set_response_sensitive(Gtk.ResponseType.OK, works)
 
     for name in (*COMMON, *BY_OPTION.values()):
         config.connect(f"notify::{name}", update)
+    dialog.connect("focus-in-event", update)  # something may have been selected meanwhile
     update()
     try:
         return bool(dialog.run())
@@ -63,24 +76,32 @@ def _fill(dialog: GimpUi.ProcedureDialog) -> dict[str, Gtk.Widget]:
 
 
 def _what_happens(
-    config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer
+    config: Gimp.ProcedureConfig,
+    image: Gimp.Image,
+    layer: Gimp.Layer,
+    why_no_hole: Callable[[], str],
 ) -> tuple[str, bool]:
-    """Say in one sentence what the settings will do, and whether they can do it."""
+    """Say in one sentence what the settings will do, and whether they can do it.
+
+    Args:
+        config: the settings.
+        image: the layer's.
+        layer: what is restored.
+        why_no_hole: says why no transparent pixels can be filled; nothing if they can.
+    """
     try:
         request = Request.read(config.get_property)
-        region = find_region(image, layer, request)
+        chosen = selected_box(image, layer)
+        if request.task.name == "super-resolution":
+            box, factor = chosen or layer_box(layer), request.settings.factor
+            size = f"{box.width * factor}×{box.height * factor}"
+            return f"A new image of {size} pixels is made.", True
+        if chosen is not None:
+            verb = "filled" if request.task.needs_mask else "restored"
+            return f"The selected part of the layer is {verb}.", True
+        if request.task.needs_mask:
+            problem = why_no_hole()
+            return problem or "Nothing is selected: the transparent pixels are filled.", not problem
     except InputError as error:
         return str(error), False
-    except DipError as error:  # told in full when it is tried
-        return str(error), True
-    box = region.box
-    if request.task.name == "super-resolution":
-        factor = request.settings.factor
-        size = f"{box.width * factor}×{box.height * factor}"
-        return f"A new image of {size} pixels is made.", True
-    if region.by_alpha:
-        return "Nothing is selected: the transparent pixels are filled.", True
-    if region.mask is not None:
-        verb = "filled" if request.task.needs_mask else "restored"
-        return f"The selected part of the layer is {verb}.", True
     return "Nothing is selected: the whole layer is restored.", True

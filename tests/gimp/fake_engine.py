@@ -87,9 +87,12 @@ def read_and_restore(job: Job) -> tuple[Array, Array]:
     """Return the picture, H×W×C, and the same inverted where it is asked for; both enlarged."""
     picture: Array = np.load(job.input)
     picture = picture[..., None] if picture.ndim == 2 else picture
-    where = np.ones(picture.shape[:2], bool) if job.mask is None else np.load(job.mask) > 0
     restored = picture.copy()
     colors = picture.shape[2] - (picture.shape[2] in {2, 4})  # the last one may be alpha
+    where = np.ones(picture.shape[:2], bool) if job.mask is None else np.load(job.mask) > 0
+    if job.task == "inpaint" and job.mask is None:  # as the engine: transparent pixels are the hole
+        where = picture[..., -1] == 0
+        restored[where, -1] = 1
     restored[where, :colors] = 1 - picture[where, :colors]
     if job.task == "super-resolution":
         factor = job.settings.factor

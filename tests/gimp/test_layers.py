@@ -243,10 +243,10 @@ def test_places(gimp: Gimp) -> None:
         facts = answer[name]
         assert exact.items() <= facts.items(), name
         assert facts["error"] <= most, name
-    assert answer["name"] == "layer – Denoise, iteration 10"
+    assert answer["name"] == "layer – Denoise (balanced, iteration 10)"
     assert '"chosen": "automatically"' in answer["note"]
     assert answer["soft levels"] > 20
-    assert answer["order"] == ["inside – Denoise, iteration 10", "inside", "bottom"]
+    assert answer["order"] == ["inside – Denoise (balanced, iteration 10)", "inside", "bottom"]
     assert answer["kept"] == [True, 40, True, [3, 4]]
     assert answer["hole"] == [[False, 200], [True, 255]]
     assert answer["kept around the hole"]
@@ -254,7 +254,7 @@ def test_places(gimp: Gimp) -> None:
     assert answer["large part"] == [10, 8]
     assert answer["large corner"] < 1e-3
     assert answer["filters"] == [1, 1]
-    assert answer["selected"] == ["layer – Denoise, iteration 10"]
+    assert answer["selected"] == ["layer – Denoise (balanced, iteration 10)"]
 
 
 REFUSALS = (

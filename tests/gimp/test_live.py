@@ -68,7 +68,7 @@ def test_menu_dialog_stop_scrub_insert_undo(gimp: Gimp, window: Window) -> None:
     keep(window, "scrubbed")
     window.key("alt+i")
     layers = inserted(window)
-    assert layers[0]["name"] == "picture.png – Denoise, iteration 0"
+    assert layers[0]["name"] == "picture.png – Denoise (balanced, iteration 0)"
     assert layers[0]["notes"] == ["deep-image-prior"]
     assert layers[0]["pixels"] == before[0]["pixels"]  # the made-up start is the picture itself
     assert layers[1:] == before  # the original, bit for bit
@@ -83,7 +83,7 @@ def test_insert_while_it_runs_takes_what_is_shown(gimp: Gimp, window: Window) ->
     wait_state(window, "%")
     window.key("alt+i")
     name = inserted(window)[0]["name"]
-    iteration = int(name.rpartition(" ")[2])
+    iteration = int(name.rpartition(" ")[2].rstrip(")"))
     assert 0 < iteration < 2000
     assert nothing_left(gimp, window)
 
@@ -97,9 +97,9 @@ def test_the_end_is_the_automatic_choice(gimp: Gimp, window: Window) -> None:
     # Ctrl+F: once more with the same values, and no dialog. The observer would be the last filter.
     window.key("ctrl+f")
     window.wait_window("3 layers")
-    first = "picture.png – Denoise, iteration 40"
+    first = "picture.png – Denoise (balanced, iteration 40)"
     assert [layer["name"] for layer in layers_of(window)] == [
-        f"{first} – Denoise, iteration 40",
+        f"{first} – Denoise (balanced, iteration 40)",
         first,
         "picture.png",
     ]
@@ -123,7 +123,7 @@ def test_engine_that_dies_leaves_its_snapshots(gimp: Gimp, window: Window) -> No
     assert not engines(window)
     keep(window, "engine-died")
     window.key("alt+i")
-    assert inserted(window)[0]["name"] == "picture.png – Denoise, iteration 0"
+    assert inserted(window)[0]["name"] == "picture.png – Denoise (balanced, iteration 0)"
     assert nothing_left(gimp, window)
 
 

@@ -74,7 +74,7 @@ def test_scratched_photo_in_the_window(gimp: Gimp, photo: Path) -> None:
         layers = wait_until(lambda: len(layers_of(window)) == 2 and layers_of(window), "a layer")
         keep(window, "real-inserted")
         assert layers[1:] == before
-        assert layers[0]["name"].startswith("Background – Inpaint, iteration ")
+        assert layers[0]["name"].startswith("Background – Inpaint (fast, iteration ")
         assert nothing_left(gimp, window)
         window.key("ctrl+z")
         wait_until(lambda: layers_of(window) == before, "one step to undo")
