@@ -188,11 +188,10 @@ def test_gallery_keeps_the_order_of_the_iterations() -> None:
     for index in range(4):
         gallery.snapshot(snapshot(index, 100 * index))
     gallery.preview(Preview(250, 1, 1, b"fin"))
-    position = gallery.result(result(200))
+    gallery.result(result(200))
     assert [entry.iteration for entry in gallery.entries] == [0, 100, 200, 200, 300]
-    assert position == 3
-    chosen = gallery.entries[position]
-    assert chosen.automatic
+    assert gallery.automatic == 3
+    chosen = gallery.entries[3]
     assert chosen.path == Path("out.npy")
     assert chosen.shown.pixels == b"fin"
     assert [e.label for e in gallery.entries[:2]] == ["start, without the network", "iteration 100"]

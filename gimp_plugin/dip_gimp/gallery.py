@@ -69,12 +69,15 @@ class Gallery:
         self._by_index[event.index] = entry
         self._insert(entry)
 
-    def result(self, event: Result) -> int:
-        """Note the engine's own choice; return its position."""
+    def result(self, event: Result) -> None:
+        """Note the engine's own choice."""
         shown = self.now or Shown(b"\0\0\0", 1, 1)
-        entry = Entry(event.snapshot, Path(event.output), shown, automatic=True)
-        self._insert(entry)
-        return self.entries.index(entry)
+        self._insert(Entry(event.snapshot, Path(event.output), shown, automatic=True))
+
+    @property
+    def automatic(self) -> int:
+        """Position of the engine's own choice, once there is one."""
+        return next(place for place, entry in enumerate(self.entries) if entry.automatic)
 
     def _insert(self, entry: Entry) -> None:
         insort(self.entries, entry, key=lambda e: (e.iteration, e.automatic))

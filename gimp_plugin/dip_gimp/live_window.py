@@ -15,6 +15,7 @@ from dip_engine.errors import DipError
 from dip_engine.job import Event, Preview, Progress, Result, Snapshot, Started
 from dip_gimp import layers
 from dip_gimp.assignment import Assignment, Choice
+from dip_gimp.controls import Controls, label
 from dip_gimp.curve import Curve, can_draw
 from dip_gimp.follower import Follower
 from dip_gimp.gallery import Gallery, Shown
@@ -39,7 +40,7 @@ class LiveWindow:
         self.outcome: Result | None = None
         self._command, self._log = command, log
         self._error: DipError | None = None
-        self._runs, self._inserts, self._is_moving = True, False, False
+        self._runs, self._inserts = True, False
         self._alpha = self._read_alpha()
         self._build()
 
@@ -83,7 +84,7 @@ class LiveWindow:
 
     def _choice(self) -> Choice | None:
         """Return what the slider is on, or None where that is the running fit."""
-        position = int(self._slider.get_value())
+        position = self._controls.position
         if position >= len(self.gallery.entries):
             return None
         entry = self.gallery.entries[position]
@@ -125,15 +126,13 @@ class LiveWindow:
 
     def _on_result(self, event: Result) -> None:
         self._runs, self.outcome = False, event
-        self._is_moving = True  # the choice is ours until the person moves the slider
-        position = self.gallery.result(event)
-        follows = self._follows()
-        self._set_range()
-        if follows:
-            self._slider.set_value(position)
-        self._slider.add_mark(position, Gtk.PositionType.BOTTOM, "automatic")
-        self._is_moving = False
-        self._show_position()
+        follows = self._controls.is_last
+        self._keep_place(lambda: self.gallery.result(event))
+        position = self.gallery.automatic
+        self._controls.mark(position, "automatic")
+        if follows:  # the choice is ours until the person has moved the slider
+            self._controls.move_to(position)
+            self._show_position()
         if self._curve is not None:
             self._curve.mark_stop(event.snapshot)
         parts = [f"done after {_duration(event.seconds)}", event.stop_reason]
@@ -170,50 +169,38 @@ class LiveWindow:
 
     # The slider
 
-    def _follows(self) -> bool:
-        """Tell whether the slider is at its right end, where new pictures appear."""
-        adjustment = self._slider.get_adjustment()
-        return bool(adjustment.get_value() >= adjustment.get_upper())
-
     def _keep_place(self, change: Callable[[], None]) -> None:
         """Change the gallery; the slider stays at its right end, or on the same entry."""
-        follows = self._follows()
-        position = int(self._slider.get_value())
+        follows, position = self._controls.is_last, self._controls.position
         entries = self.gallery.entries
         there = None if follows or position >= len(entries) else entries[position]
         change()
-        self._is_moving = True
-        self._set_range()
-        if there in self.gallery.entries:
-            self._slider.set_value(self.gallery.entries.index(there))
-        elif follows:
-            self._slider.set_value(self._slider.get_adjustment().get_upper())
-        self._is_moving = False
+        last = self._set_last()
+        if follows:
+            self._controls.move_to(last)
+        elif there in entries:
+            self._controls.move_to(entries.index(there))
         self._show_position()
 
-    def _set_range(self) -> None:
+    def _set_last(self) -> int:
+        """While the fit runs, what it shows now comes after the snapshots."""
         last = len(self.gallery.entries) - (0 if self._runs else 1)
-        self._slider.set_range(0, max(last, 0))
-        self._slider.set_sensitive(last > 0)
-
-    def _on_slider(self, *_: object) -> None:
-        if not self._is_moving:
-            self._show_position()
+        self._controls.set_last(last)
+        return last
 
     def _show_position(self) -> None:
         """Show the picture that the slider is on."""
-        position, entries = int(self._slider.get_value()), self.gallery.entries
+        position, entries = self._controls.position, self.gallery.entries
         self._insert.set_sensitive(bool(entries))
         if position < len(entries):
             entry = entries[position]
-            shown, label, iteration = entry.shown, entry.label, entry.iteration
+            shown, name, iteration = entry.shown, entry.label, entry.iteration
         elif self.gallery.now is not None:
-            shown, iteration = self.gallery.now, self.gallery.iteration
-            label = "now"
+            shown, name, iteration = self.gallery.now, "now", self.gallery.iteration
         else:
             return
         self._view.set_after(self._pixbuf(shown))
-        self._name.set_text(label)
+        self._controls.set_name(name)
         if self._curve is not None:
             self._curve.mark_chosen(iteration)
 
@@ -263,7 +250,7 @@ class LiveWindow:
         self._insert.set_sensitive(False)
         self._window.set_default_size(1040, 720)
         self._subject = f"“{assignment.layer_name}”, {box.width}×{box.height} pixels, {preset}"
-        self._details = _label(self._subject)
+        self._details = label(self._subject)
         self._view = PictureView((box.width * factor, box.height * factor))
         self._view.set_before(self._pixbuf(self._before(), before=True))
         self._curve = Curve() if can_draw() else None
@@ -278,10 +265,11 @@ class LiveWindow:
         if self._curve is not None:
             middle.pack_start(self._curve, False, True, 0)
         content.pack_start(middle, True, True, 0)
-        content.pack_start(self._build_controls(), False, False, 0)
+        self._controls = Controls(self._view, self._show_position)
+        content.pack_start(self._controls, False, False, 0)
         self._bar = Gtk.ProgressBar()
         content.pack_start(self._bar, False, False, 0)
-        self._status = _label("The engine starts …")
+        self._status = label("The engine starts …")
         content.pack_start(self._status, False, False, 0)
         self._window.connect("key-press-event", self._on_key, True)
         self._window.connect("key-release-event", self._on_key, False)
@@ -289,38 +277,10 @@ class LiveWindow:
         self._problem_bar.hide()
 
     def _build_problem_bar(self) -> Gtk.InfoBar:
-        self._problem = _label("")
+        self._problem = label("")
         self._problem_bar = Gtk.InfoBar(message_type=Gtk.MessageType.ERROR)
         self._problem_bar.get_content_area().add(self._problem)
         return self._problem_bar
-
-    def _build_controls(self) -> Gtk.Grid:
-        grid = Gtk.Grid(column_spacing=12, row_spacing=4)
-        self._slider = Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, 1)
-        self._slider.set_range(0, 0)
-        self._slider.set_sensitive(False)
-        self._slider.connect("value-changed", self._on_slider)
-        self._name = _label("")
-        self._name.set_width_chars(26)
-        split = Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, 0.05)
-        split.connect("value-changed", lambda scale: self._view.set_split(scale.get_value()))
-        hint = _label("hold B to see all of it")
-        for row, (text, scale, extra) in enumerate(
-            (("S_napshot", self._slider, self._name), ("_Before | after", split, hint))
-        ):
-            scale.set_draw_value(False)
-            scale.set_hexpand(True)
-            label = Gtk.Label.new_with_mnemonic(text)
-            label.set_xalign(0.0)
-            label.set_mnemonic_widget(scale)
-            for column, widget in enumerate((label, scale, extra)):
-                grid.attach(widget, column, row, 1, 1)
-        fit = Gtk.RadioButton.new_with_mnemonic(None, "_Fit")
-        full = Gtk.RadioButton.new_with_mnemonic_from_widget(fit, "_100 %")
-        fit.connect("toggled", lambda button: self._view.set_fits(button.get_active()))
-        grid.attach(fit, 3, 0, 1, 1)
-        grid.attach(full, 3, 1, 1, 1)
-        return grid
 
     def _on_key(self, _window: Gtk.Window, event: Gdk.EventKey, is_pressed: bool) -> bool:
         plain = not event.state & (Gdk.ModifierType.MOD1_MASK | Gdk.ModifierType.CONTROL_MASK)
@@ -328,12 +288,6 @@ class LiveWindow:
             return False
         self._view.peek(is_pressed)
         return True
-
-
-def _label(text: str) -> Gtk.Label:
-    label = Gtk.Label(label=text, xalign=0.0, wrap=True)
-    label.set_ellipsize(0)
-    return label
 
 
 def _duration(seconds: float) -> str:

@@ -6,7 +6,6 @@ The made-up engine has iterations of a fiftieth of a second and inverts the pict
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from gimp_profile import SHORTCUT
 from gimp_window import Window
+from PIL import Image
 from real_gimp import Gimp
 from room import wait_until
 
@@ -60,12 +60,12 @@ def test_menu_dialog_stop_scrub_insert_undo(gimp: Gimp, window: Window) -> None:
     wait_state(window, "%")
     assert engines(window)
     assert len(runs(gimp)) == 1
-    keep(window, "running")
+    keep(window, "running.png")
     window.key("alt+s")
     wait_state(window, "Done")
-    keep(window, "stopped")
+    keep(window, "stopped.png")
     window.key("alt+n", "Home")
-    keep(window, "scrubbed")
+    keep(window, "scrubbed.png")
     window.key("alt+i")
     layers = inserted(window)
     assert layers[0]["name"] == "picture.png – Denoise (balanced, iteration 0)"
@@ -91,7 +91,7 @@ def test_insert_while_it_runs_takes_what_is_shown(gimp: Gimp, window: Window) ->
 def test_the_end_is_the_automatic_choice(gimp: Gimp, window: Window) -> None:
     start(window, iterations=40)
     wait_state(window, "Done")
-    keep(window, "done")
+    keep(window, "done.png")
     window.key("alt+i")
     window.wait_window("2 layers")
     # Ctrl+F: once more with the same values, and no dialog. The observer would be the last filter.
@@ -121,7 +121,7 @@ def test_engine_that_dies_leaves_its_snapshots(gimp: Gimp, window: Window) -> No
     start(window, iterations=100, seed=13)
     wait_state(window, "Failed")
     assert not engines(window)
-    keep(window, "engine-died")
+    keep(window, "engine-died.png")
     window.key("alt+i")
     assert inserted(window)[0]["name"] == "picture.png – Denoise (balanced, iteration 0)"
     assert nothing_left(gimp, window)
@@ -168,7 +168,7 @@ def test_image_closed_during_the_run(gimp: Gimp, window: Window) -> None:
     window.wait_gone(LIVE)
     wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder", 15)
     window.wait_window("GIMP Message")
-    keep(window, "image-closed")
+    keep(window, "image-closed.png")
 
 
 def test_moved_engine_says_what_to_run(gimp: Gimp, picture: Path) -> None:
@@ -176,7 +176,7 @@ def test_moved_engine_says_what_to_run(gimp: Gimp, picture: Path) -> None:
     with gimp.window(picture) as window:
         window.key(SHORTCUT)
         window.wait_window("GIMP Message")
-        keep(window, "engine-gone")
+        keep(window, "engine-gone.png")
         assert window.screen.find(SETTINGS) is None
 
 
@@ -186,7 +186,7 @@ def test_without_the_bindings_of_cairo(gimp: Gimp, picture: Path) -> None:
     with gimp.window(picture) as window:
         start(window, iterations=30)
         wait_state(window, "Done")
-        keep(window, "without-cairo")
+        keep(window, "without-cairo.png")
         window.key("alt+i")
         assert len(inserted(window)) == 2
 
@@ -210,8 +210,14 @@ def nothing_left(gimp: Gimp, window: Window) -> bool:
     return not engines(window) and not runs(gimp)
 
 
-def keep(window: Window, name: str) -> None:
-    """Keep a screenshot for people, where the environment asks for it."""
-    shot = window.screenshot()
+def keep(window: Window, name: str, part: str | None = None) -> None:
+    """Keep a screenshot for people, where the environment names a folder for them.
+
+    Args:
+        window: what is on the screen.
+        name: of the file, with a suffix.
+        part: of the title of the one window to show, or None for the whole screen.
+    """
     if folder := os.environ.get("DIP_SCREENSHOTS"):
-        shutil.copy(shot, Path(folder, f"{name}.png"))
+        shown = None if part is None else window.wait_window(part)
+        Image.open(window.screenshot(shown=shown)).save(Path(folder, name), quality=90)
