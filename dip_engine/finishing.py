@@ -62,7 +62,6 @@ class Finish:
         mask: float32 H×W, 1 = restore, or None for the whole picture.
         values: the range of its values.
         factor: how much larger the result is; a mask goes with 1 only.
-        fills_alpha: the mask was taken from transparent pixels, which become opaque.
     """
 
     def __init__(
@@ -72,18 +71,20 @@ class Finish:
         mask: Array | None,
         values: ValueRange,
         factor: int,
-        *,
-        fills_alpha: bool,
     ) -> None:
         strength = job.settings.strength
         self.job = job
         self.source = source
         self.mask = mask
         self.values = values
-        # What was transparent has no colour to blend with: there, the strength goes into alpha.
-        share = float(strength > 0) if fills_alpha else strength
-        self.weight = _weight(job, source, mask, factor, np.float32(share))
-        self.alpha = _alpha(source, mask if fills_alpha else None, factor, strength)
+        self.weight = _weight(job, source, mask, factor, np.float32(strength))
+        self.alpha = source.alpha if factor == 1 else _large_alpha(source, factor)
+        if job.needs_mask and mask is not None and source.alpha is not None:
+            # What was transparent has no colour to blend with: its share goes into alpha.
+            filled = np.where(source.alpha == 0, mask * np.float32(strength), np.float32(0))
+            blend = np.float32(strength) * mask[:, :, None]
+            self.weight = np.where(filled[:, :, None] > 0, np.float32(1), blend)
+            self.alpha = _opaque(source.alpha, filled)
         self.base = source.pixels
         if factor > 1 and self.weight is not None:
             small = values.to_unit(source.pixels)
@@ -156,17 +157,21 @@ def _learned(job: Job, source: Picture, mask: Array | None) -> Array:
     return seen & (mask == 0) if job.needs_mask and mask is not None else seen
 
 
-def _alpha(source: Picture, filled: Array | None, factor: int, strength: float) -> Array | None:
-    """Return the alpha channel of the result; holes that were transparent become opaque."""
+def _large_alpha(source: Picture, factor: int) -> Array | None:
+    """Return the alpha channel of an enlargement."""
     if source.alpha is None:
         return None
-    kind = source.alpha.dtype
-    top = np.iinfo(kind).max if kind.kind == "u" else 1
-    if factor > 1:
-        large = classical.enlarge(source.alpha.astype(np.float32) / top, factor)
-        large = np.clip(large, 0, 1) * top
-        return large.astype(kind) if kind.kind == "f" else np.rint(large).astype(kind)
-    if filled is None:
-        return source.alpha
-    opaque = strength * top if kind.kind == "f" else round(strength * top)
-    return np.where(filled > 0, opaque, source.alpha).astype(kind)
+    kind, top = source.alpha.dtype, _top(source.alpha)
+    large = np.clip(classical.enlarge(source.alpha.astype(np.float32) / top, factor), 0, 1) * top
+    return large.astype(kind) if kind.kind == "f" else np.rint(large).astype(kind)
+
+
+def _opaque(alpha: Array, filled: Array) -> Array:
+    """Return alpha with holes made visible, as far as `filled` (0–1, H×W) says."""
+    shown = filled * _top(alpha)
+    shown = shown if alpha.dtype.kind == "f" else np.rint(shown)
+    return np.where(filled > 0, shown, alpha).astype(alpha.dtype)
+
+
+def _top(alpha: Array) -> float:
+    return float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind == "u" else 1.0

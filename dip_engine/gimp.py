@@ -129,7 +129,7 @@ def remove_scratch(
     Returns:
         The folders that are gone.
     """
-    from dip_gimp.scratch import cache_folder, sweep
+    from dip_gimp.scratch import LOG, cache_folder, sweep
 
     home = home or Path.home()
     caches = (home / ".var/app/org.gimp.GIMP/cache", home / "snap/gimp/common/.cache")
@@ -139,6 +139,7 @@ def remove_scratch(
     for folder in filter(Path.is_dir, dict.fromkeys(folders)):
         sweep(folder)
         with suppress(OSError):  # there is something else in it
+            (folder / LOG).unlink(missing_ok=True)
             folder.rmdir()
             removed.append(folder)
     return removed

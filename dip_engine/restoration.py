@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -98,7 +98,7 @@ class _Restoration:
     def __init__(self, job: Job, stop: threading.Event) -> None:
         self.job = job
         self.clock = Clock(job.settings.time_limit, stop)
-        self.told = self.shown = 0.0
+        self.told = self.next_preview = 0.0
         self.fraction = 0.0
         self.tally = Tally()
 
@@ -125,14 +125,16 @@ class _Restoration:
             None if work.noise is None else work.noise.std * values.width,
         )
         yield started
-        fills_alpha = job.mask is None and job.mask_color is None and job.needs_mask
-        self.finish = Finish(job, source, mask, values, work.factor, fills_alpha=fills_alpha)
+        self.finish = Finish(job, source, mask, values, work.factor)
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         yield from self._preview(0, force=True)
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
                 yield from self._tile(tile, index)
-            yield from self.snapshots.rest()
+            if self.clock.ended() is None:
+                yield from self.snapshots.rest()
+            if self.snapshots.problem is not None:
+                self.tally.warnings.append(f"Snapshots ended early: {self.snapshots.problem}")
         restored = work.finish(self.mosaic.picture())
         self.finish.check_finite(restored)
         self.finish.check_not_flat(restored)
@@ -214,7 +216,7 @@ class _Restoration:
             part = step.iteration / work.recipe.iterations
             part = work.start_share + (1 - work.start_share) * part
             yield from self._progress("fit", (index + part) / count, index, step)
-            join = partial(self._join, tile, start, step)
+            join = cache(partial(self._join, tile, start, step))  # preview and snapshot share it
             yield from self._preview(step.iteration, partial(self._show, tile, join))
             yield from self.snapshots.take(tile, step.iteration, join, _psnr(step))
         return steps.value
@@ -258,14 +260,16 @@ class _Restoration:
     def _preview(
         self, iteration: int, show: Callable[[], None] | None = None, *, force: bool = False
     ) -> Iterator[Event]:
-        pause, seconds = self.job.settings.preview_seconds, self.clock.seconds
-        if not pause or (not force and seconds - self.shown < pause):
+        pause, begin = self.job.settings.preview_seconds, self.clock.seconds
+        if not pause or (not force and begin < self.next_preview):
             return
-        self.shown = seconds
         if show is not None:
             show()
         now = self.finish.picture(self.work.finish(self.mosaic.picture()))
         yield Preview(iteration, *self.finish.thumbnail(now))
+        end = self.clock.seconds
+        # The picture of a large job costs more than many iterations: it gets a tenth of the time.
+        self.next_preview = max(begin + pause, end + 9 * (end - begin))
 
 
 def _psnr(step: Step) -> float | None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from dip_engine import picture
+from dip_engine.errors import OutputError
 from dip_engine.finishing import Finish
 from dip_engine.job import Snapshot
 from dip_engine.problems import Work
@@ -28,7 +29,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 POINTS, FEWEST = 20, 4  # of the fit; the start comes on top
 MOST_BYTES = 2 * 2**30
-MOST_TIME = 0.2  # of a job, for writing anew what is there already
+MOST_TIME = 0.2  # of a job, for snapshots that can wait
 
 
 def check_folder(folder: Path) -> None:
@@ -59,7 +60,11 @@ class Snapshots:
     """Writes the snapshots of a job; a context manager. Without a folder it does nothing.
 
     Each tile goes through `take` until it comes to its `end`, and is added to the mosaic then. A
-    tile that is left out does neither.
+    tile that is left out does neither. Where the folder cannot be written any more, e.g. because
+    the disk is full, the job goes on without further snapshots.
+
+    Attributes:
+        problem: why there are no further ones, or None.
 
     Args:
         folder: `Job.snapshots`.
@@ -77,6 +82,7 @@ class Snapshots:
         self.sheets: list[Sheet] = []  # by index: the sum of the tiles, where there are several
         self.late: dict[int, float | None] = {}  # joined but not written: dB by index
         self.begin, self.spent = time.monotonic(), 0.0
+        self.problem: str | None = None
         if folder is not None:
             self.folder = folder
             self.like = replace(finish.source, dtype=np.dtype(np.float32))
@@ -99,37 +105,52 @@ class Snapshots:
             iteration: of its fit, 0 for its start.
             make: returns its picture as of now, h×w×C.
             psnr: see `Snapshot`.
-
-        Raises:
-            OutputError: the folder cannot be written.
         """
         if not self._is_due(iteration):
             return
+        is_single = len(self.work.tiles) == 1
+        if is_single and iteration and not self._has_time():
+            return
+        begin = time.monotonic()
         pixels = make()
+        self.spent += time.monotonic() - begin
         if not np.isfinite(pixels).all():  # the fit diverges and will go back: wait for it
             return
+        if is_single:  # of points that had to wait, the last one stands for all
+            while self._is_due(iteration):
+                self.index += 1
+            self.points[self.index - 1] = iteration
+            yield from self._safely(self._update(self.index - 1, tile, pixels, psnr))
+            return
         while self._is_due(iteration):
-            yield from self._update(self.index, tile, pixels, psnr)
+            yield from self._safely(self._update(self.index, tile, pixels, psnr))
             self.index += 1
 
     def end(self, tile: Tile, result: Array, psnr: float | None) -> Iterator[Snapshot]:
-        """Show a tile's result in what earlier tiles have reached beyond the end of its fit.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
+        """Show a tile's result in what earlier tiles have reached beyond the end of its fit."""
         for index in range(self.index, len(self.sheets)):
-            yield from self._update(index, tile, result, psnr)
+            yield from self._safely(self._update(index, tile, result, psnr))
         self.index = 0
 
     def rest(self) -> Iterator[Snapshot]:
-        """Write what had to wait, after the last tile.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
+        """Write what had to wait, after the last tile."""
         for index, psnr in sorted(self.late.items()):
-            yield self._write(index, self.sheets[index].read(), self.mosaic.weight, psnr)
+            yield from self._safely(self._write_late(index, psnr))
+
+    def _safely(self, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+        """Let the fit go on where its snapshots cannot: they are a comfort, it is the work."""
+        if self.problem is not None:
+            return
+        try:
+            yield from snapshots
+        except OutputError as error:
+            self.problem, self.points = str(error), []
+
+    def _write_late(self, index: int, psnr: float | None) -> Iterator[Snapshot]:
+        yield self._write(index, self.sheets[index].read(), self.mosaic.weight, psnr)
+
+    def _has_time(self) -> bool:
+        return self.spent <= MOST_TIME * (time.monotonic() - self.begin)
 
     def _is_due(self, iteration: int) -> bool:
         return self.index < len(self.points) and iteration >= self.points[self.index]
@@ -149,7 +170,7 @@ class Snapshots:
                 self.sheets.append(Sheet(self.folder, total))
         else:
             self.sheets[index].add(tile, window * pixels)
-            if self.spent > MOST_TIME * (begin - self.begin):
+            if not self._has_time():
                 self.late[index] = psnr
                 return
             total = self.sheets[index].read()
@@ -157,8 +178,8 @@ class Snapshots:
         tile.cut(weight)[:] += window
         snapshot = self._write(index, total, weight, psnr)
         self.late.pop(index, None)
-        self.spent += time.monotonic() - begin
         yield snapshot
+        self.spent += time.monotonic() - begin
 
     def _write(self, index: int, total: Array, weight: Array, psnr: float | None) -> Snapshot:
         result = self.finish.picture(self.work.finish(self.mosaic.picture_of(total, weight)))

@@ -127,6 +127,7 @@ def test_leftovers_of_killed_runs_are_removed(
         (folder / "run-killed").mkdir(parents=True)
         (folder / "run-killed/lock").touch()
         (folder / "run-killed/picture.npy").touch()
+        (folder / "engine.log").touch()
     (folders[1] / "mine").touch()
     with run_folder(folders[2]) as running:
         assert gimp.remove_scratch(tmp_path, {"HOME": str(tmp_path)}) == [folders[0]]

@@ -42,7 +42,7 @@ def test_registration(script: Any) -> None:
         "preset": "choice",
         "strength": "double",
         "noise-level": "double",
-        "factor": "int",
+        "factor": "choice",
         "quality": "int",
         "iterations": "int",
         "seed": "int",

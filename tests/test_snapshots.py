@@ -1,6 +1,5 @@
 """The pictures along a fit: when they are taken, what is in them, and what they leave behind."""
 
-import sys
 import threading
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from dip_engine import (
     Result,
     Settings,
     Snapshot,
+    picture,
     problems,
     restore,
     restore_events,
@@ -175,21 +175,24 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
     assert not job.output.exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-def test_a_full_disk_is_told_with_the_folder(tmp_path):
-    import resource
-
+def test_a_full_disk_ends_the_snapshots_and_not_the_job(tmp_path, monkeypatch):
     job = job_of(tmp_path, scene())
-    events = restore_events(job)
-    next(events)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(OutputError, match="snapshots"):
-            list(events)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list(job.snapshots.iterdir()) == []
+    write, written = picture.write, []
+
+    def write_some(path, *arguments, **options):
+        if path.parent == job.snapshots:
+            written.append(path)
+            if len(written) > 2:
+                raise OutputError(f"{path} cannot be written (No space left on device).")
+        write(path, *arguments, **options)
+
+    monkeypatch.setattr(picture, "write", write_some)
+    events = list(restore_events(job))
+    assert len(shots(events)) == 2
+    assert len(written) == 3  # it is not tried again and again
+    assert isinstance(events[-1], Result)
+    assert "No space left" in events[-1].warnings[-1]
+    assert job.output.exists()
 
 
 def test_snapshots_come_through_the_pipe(tmp_path):
@@ -250,7 +253,7 @@ def by_hand(folder: Path) -> tuple[JpegRestoration, Mosaic, Snapshots]:
     job = job_of(folder, scene(40, 130), "jpeg")
     source = read(job.input)
     work = JpegRestoration(source.pixels, 30, job.settings)
-    finish = Finish(job, source, None, ValueRange(0.0, 1.0), 1, fills_alpha=False)
+    finish = Finish(job, source, None, ValueRange(0.0, 1.0), 1)
     mosaic = Mosaic(work.first().copy(), 48)
     return work, mosaic, Snapshots(job.snapshots, work, mosaic, finish)
 
@@ -293,8 +296,9 @@ def test_a_diverging_fit_is_not_shown_until_it_has_come_back(tmp_path):
     tile = work.tiles[0]
     with taken:
         assert not list(taken.take(tile, 0, lambda: flat(tile, float("nan"))))
+        taken.begin -= 60  # snapshots get a share of the time, and here there was none
         later = list(taken.take(tile, 1, lambda: flat(tile, 0.5)))
-    assert [s.index for s in later] == [0, 1]
+    assert [s.index for s in later] == [1]
 
 
 def test_no_folder_costs_no_picture(tmp_path):
@@ -312,3 +316,16 @@ def test_a_problem_without_iterations_has_its_start(tmp_path):
     found = shots(list(restore_events(job, stop)))
     assert [s.index for s in found] == [0]
     assert np.array_equal(np.load(found[0].path), np.load(job.output))
+
+
+def test_snapshots_take_a_share_of_the_time(tmp_path):
+    work, _, taken = by_hand(tmp_path)
+    tile = work.tiles[0]
+    with taken:
+        assert list(taken.take(tile, 0, lambda: flat(tile, 0.1)))
+        taken.spent = 1e6
+        assert not list(taken.take(tile, taken.points[2], lambda: flat(tile, 0.2)))
+        taken.spent = 0.0
+        late = list(taken.take(tile, taken.points[3], lambda: flat(tile, 0.3)))
+        # One picture for all the points that had to wait.
+        assert [(s.index, s.iteration) for s in late] == [(3, taken.points[3])]

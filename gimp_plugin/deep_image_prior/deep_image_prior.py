@@ -23,7 +23,7 @@ from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402 - the versions
 from dip_engine.client import Engine  # noqa: E402
 from dip_engine.errors import DipError, ResultError  # noqa: E402
 from dip_engine.job import MAX_SEED, Progress, Result, Settings  # noqa: E402
-from dip_engine.tasks import PRESETS, TASKS  # noqa: E402
+from dip_engine.tasks import FACTORS, PRESETS, TASKS  # noqa: E402
 from dip_gimp.assignment import Assignment, Choice  # noqa: E402
 from dip_gimp.engine_command import engine_command  # noqa: E402
 from dip_gimp.layers import only_layer  # noqa: E402
@@ -70,11 +70,13 @@ class DeepImagePrior(Gimp.PlugIn):
 
 
 def _add_arguments(procedure: Gimp.Procedure) -> None:
-    tasks, presets = Gimp.Choice.new(), Gimp.Choice.new()
+    tasks, presets, factors = Gimp.Choice.new(), Gimp.Choice.new(), Gimp.Choice.new()
     for number, task in enumerate(TASKS):
         tasks.add(task.name, number, task.title, task.summary)
     for number, preset in enumerate(PRESETS):
         presets.add(preset, number, preset.capitalize(), "")
+    for factor in FACTORS:
+        factors.add(str(factor), factor, f"× {factor}", "")
     add = _BOTH_WAYS
     procedure.add_choice_argument(
         "task", "_Task", "What is done to the layer", tasks, TASKS[0].name, add
@@ -94,8 +96,8 @@ def _add_arguments(procedure: Gimp.Procedure) -> None:
         0,
         add,
     )
-    procedure.add_int_argument(
-        "factor", "_Enlarge by", "2, 3, 4 or 8 times", 2, 8, _DEFAULTS.factor, add
+    procedure.add_choice_argument(
+        "factor", "_Enlarge", "How many times larger", factors, str(_DEFAULTS.factor), add
     )
     procedure.add_int_argument(
         "quality", "JPEG _quality (0: estimated)", "1 to 100, as it was saved", 0, 100, 0, add
@@ -141,6 +143,8 @@ def run(
         if watched and not _ask(procedure, config, image, layer):
             return _cancelled(procedure)
         new = restore_layer(image, layer, config, command, watched=watched)
+        if new is not None and run_mode != Gimp.RunMode.NONINTERACTIVE:
+            _show(image, new)
     except DipError as error:
         return _failure(procedure, str(error))
     except Exception as error:
@@ -168,6 +172,7 @@ def restore_layer(
     Raises:
         DipError: the layer, the selection or the engine is at fault.
     """
+    only_layer(image, [layer])  # it may have gone while the settings were shown
     request = Request.read(config.get_property)
     with run_folder() as folder:
         assignment = Assignment(image, layer, request, folder, snapshots=watched)
@@ -182,10 +187,13 @@ def restore_layer(
         else:
             result = _run_with_progress(assignment, command)
             choice = Choice(Path(result.output), result.snapshot, automatic=True)
-        new = assignment.deliver(choice, result)
-    if watched and assignment.enlarges:
+        return assignment.deliver(choice, result)
+
+
+def _show(image: Gimp.Image, new: Gimp.Layer) -> None:
+    """Open a window for an enlargement, which is an image of its own."""
+    if new.get_image().get_id() != image.get_id():
         Gimp.Display.new(new.get_image())
-    return new
 
 
 def _ask(
@@ -208,15 +216,19 @@ def _ask(
 def _run_with_progress(assignment: Assignment, command: list[str]) -> Result:
     """Run the engine with GIMP's own progress bar; its Cancel button kills this process."""
     Gimp.progress_init(TITLE)
+    started = False
     try:
         with Engine(command, log=engine_log()) as engine:
             for event in engine.run(assignment.job):
+                started = True
                 if isinstance(event, Progress):
                     Gimp.progress_update(event.fraction)
                 elif isinstance(event, Result):
+                    for warning in event.warnings:
+                        Gimp.message(assignment.here(warning))
                     return event
     except DipError as error:
-        raise assignment.readable(error) from error
+        raise assignment.readable(error, started=started) from error
     finally:
         Gimp.progress_end()
     raise ResultError("The engine gave no result.")

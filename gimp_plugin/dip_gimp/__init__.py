@@ -9,6 +9,9 @@ It runs in GIMP's own Python: standard library and ``gi`` only. Modules that tou
     request                 what the user asked for                      plain
     layers                  pixels out of a layer and back, bit for bit  gi
     assignment              one run: from the layer to the new layer     gi
+    follower                the engine's events for the main loop        gi
     settings_dialog         which task, how strong …                     gi, GTK
-    live_window             the picture as it emerges                    gi, GTK
+    live_window             the picture as it emerges, made of           gi, GTK
+      picture_view, curve, controls
+    gallery                 the snapshots to choose from                 plain
 """

@@ -8,22 +8,23 @@ from pathlib import Path
 
 from gi.repository import Gimp
 
-from dip_engine.errors import DipError, InputError, OutputError
+from dip_engine.errors import DipError, InputError, OutputError, ProtocolError
 from dip_engine.job import Job, Result
 from dip_gimp import layers
 from dip_gimp.box import Box, with_context
+from dip_gimp.engine_command import start_hint
 from dip_gimp.npy import open_npy, write_npy
 from dip_gimp.request import Request
 from dip_gimp.selection import extent, inverted, marked
 
-MOST_PREVIEW_SIDE = 8192  # a preview has to fit into one message of the protocol
+MOST_PREVIEW_SIDE = 8192  # more than fits on a screen; a larger picture is shown reduced
 _MEGAPIXEL = 1e6
 # The engine speaks of options of the command line; a person in GIMP sees these instead.
 _NAMES_HERE = {
     "--noise-level": "“Noise level”",
     "--quality": "“JPEG quality”",
-    "--device cpu": "“cpu” as the device",
-    "--seed": "“Random seed”",
+    "--device cpu": "the device “cpu”",
+    ", or --dtype float32": "",
 }
 
 
@@ -129,7 +130,8 @@ class Assignment:
                 new = layers.new_image(self.image, self.layer, rows, self.format, title, factor)
             else:
                 region = self.region
-                keep = not region.by_alpha
+                # What was erased and is filled becomes visible; the engine changes no other alpha.
+                keep = not self.request.task.needs_mask
                 new = layers.restored_copy(
                     self.layer, region.box, rows, self.format, region.marks, keep_alpha=keep
                 )
@@ -139,18 +141,26 @@ class Assignment:
             layers.insert_above(self.image, self.layer, new)
         return new
 
-    def readable(self, error: DipError) -> DipError:
-        """Return the error with the layer's name for the names of files nobody knows."""
-        names = {
-            str(self.job.input): f"“{self.layer_name}”",
-            str(self.job.mask): "the selection",
-            **_NAMES_HERE,
-        }
-        sentence, hint = error.sentence, error.hint
-        for before, here in names.items():
-            sentence, hint = sentence.replace(before, here), hint.replace(before, here)
-        sentence = sentence[:1].upper() + sentence[1:]
-        return type(error)(sentence, hint)
+    def readable(self, error: DipError, *, started: bool = True) -> DipError:
+        """Return the error in words that a person in GIMP knows.
+
+        Args:
+            error: as the engine or its client has it.
+            started: the engine has begun to work.
+        """
+        hint = self.here(error.hint)
+        if isinstance(error, ProtocolError) and not started:
+            hint = f"{hint} {start_hint()}".strip()
+        return type(error)(self.here(error.sentence), hint)
+
+    def here(self, text: str) -> str:
+        """Return a text with the layer's name for the names of files nobody knows."""
+        names = {str(self.job.input): f"“{self.layer_name}”", **_NAMES_HERE}
+        if self.job.mask is not None:
+            names[str(self.job.mask)] = "the selection"
+        for before, after in names.items():
+            text = text.replace(before, after)
+        return text[:1].upper() + text[1:]
 
     def _write_job(self, folder: Path, *, snapshots: bool) -> Job:
         box, region = self.region.box, self.region
@@ -213,6 +223,9 @@ def find_region(image: Gimp.Image, layer: Gimp.Layer, request: Request) -> Regio
         marks = marked(mask)
         if not any(marks):
             raise InputError("Nothing of the layer is selected.", "Select a part of it.")
+        if request.task.needs_mask and box == whole and all(marks):
+            hint = "Leave something for the network to learn from."
+            raise InputError("All of the layer is selected.", hint)
         return Region(box, marks, mask)
     if request.task.needs_mask:
         return transparent_region(layer)

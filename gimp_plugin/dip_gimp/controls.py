@@ -20,7 +20,7 @@ class Controls(Gtk.Grid):
     def __init__(self, view: PictureView, on_moved: Callable[[], None]) -> None:
         super().__init__(column_spacing=12, row_spacing=4)
         self._on_moved = on_moved
-        self._by_program = False
+        self._by_program = self._is_frozen = False
         self._slider = _slider(1.0)
         self._slider.connect("value-changed", self._moved)
         self._name = label("")
@@ -52,7 +52,7 @@ class Controls(Gtk.Grid):
         """Set the last position."""
         self._by_program = True
         self._slider.set_range(0, max(last, 0))
-        self._slider.set_sensitive(last > 0)
+        self._slider.set_sensitive(last > 0 and not self._is_frozen)
         self._by_program = False
 
     def move_to(self, position: int) -> None:
@@ -60,6 +60,11 @@ class Controls(Gtk.Grid):
         self._by_program = True
         self._slider.set_value(position)
         self._by_program = False
+
+    def freeze(self) -> None:
+        """Leave the slider where it is."""
+        self._slider.set_sensitive(False)
+        self._is_frozen = True
 
     def mark(self, position: int, text: str) -> None:
         """Write something below a position."""
@@ -89,5 +94,7 @@ def label(text: str) -> Gtk.Label:
 def _slider(step: float) -> Gtk.Scale:
     scale = Gtk.Scale.new_with_range(Gtk.Orientation.HORIZONTAL, 0, 1, step)
     scale.set_draw_value(False)
+    if step >= 1:
+        scale.set_round_digits(0)  # dragged, too, it stays on whole positions
     scale.set_hexpand(True)
     return scale

@@ -14,7 +14,7 @@ from gi.repository import Gtk
 
 _MARGIN = {"left": 40, "right": 12, "top": 26, "bottom": 22}
 _ACCENT = (0.21, 0.52, 0.89)
-_STOP = (0.90, 0.38, 0.0)
+_CHOICE = (0.90, 0.38, 0.0)
 
 
 def can_draw() -> bool:
@@ -36,7 +36,7 @@ class Curve(Gtk.DrawingArea):
         self._points: list[tuple[int, float]] = []
         self._tile = 0
         self._iterations = 1
-        self._stop: int | None = None
+        self._choice: int | None = None
         self._chosen: int | None = None
         self.connect("draw", self._draw)
 
@@ -49,9 +49,9 @@ class Curve(Gtk.DrawingArea):
             self._points.append((iteration, psnr))
             self.queue_draw()
 
-    def mark_stop(self, iteration: int) -> None:
+    def mark_choice(self, iteration: int) -> None:
         """Mark what the engine has chosen; nothing comes after it."""
-        self._stop = iteration
+        self._choice = iteration
         self._iterations = max([1, iteration, *(place for place, _ in self._points)])
         self.queue_draw()
 
@@ -65,8 +65,8 @@ class Curve(Gtk.DrawingArea):
         text = (ink.red, ink.green, ink.blue)
         self._scale()
         self._draw_axes(context, text)
-        if self._stop is not None:
-            self._draw_stop(context)
+        if self._choice is not None:
+            self._draw_choice(context)
         self._draw_line(context)
         self._draw_chosen(context)
         return False
@@ -115,16 +115,16 @@ class Curve(Gtk.DrawingArea):
             context.line_to(*self._place(iteration, value))
         context.stroke()
 
-    def _draw_stop(self, context: Any) -> None:
-        x, bottom = self._place(self._stop or 0, self._low)
-        context.set_source_rgb(*_STOP)
+    def _draw_choice(self, context: Any) -> None:
+        x, bottom = self._place(self._choice or 0, self._low)
+        context.set_source_rgb(*_CHOICE)
         context.set_line_width(1.5)
         context.set_dash([4, 3])
         context.move_to(x, _MARGIN["top"])
         context.line_to(x, bottom)
         context.stroke()
         context.set_dash([])
-        text = "automatic stop"
+        text = "automatic choice"
         # Right of the line, where the curve is high, unless there is no room.
         has_room = x + 12 + context.text_extents(text).width < self._width
         self._text(context, text, x + (6 if has_room else -6), bottom - 6, align=1.0 - has_room)

@@ -22,7 +22,7 @@ def engine_command(plugin: Path) -> list[str]:
         DeviceError: the engine is not where the installer left it.
     """
     python = _python(plugin / ENGINE_FILE)
-    command = [python, "-I", "-X", "utf8", "-m", "dip_engine.worker"]
+    command = [python, "-P", "-X", "utf8", "-m", "dip_engine.worker"]
     if in_flatpak():
         # A sandbox sees no program of the system's; --watch-bus ends the engine with the plug-in.
         return ["flatpak-spawn", "--host", "--watch-bus", *command]
@@ -37,7 +37,7 @@ def in_flatpak() -> bool:
 
 
 def start_hint() -> str:
-    """Return what to do when the engine cannot be started."""
+    """Return what to do when the engine does not start."""
     if in_flatpak():
         return (
             "GIMP from Flathub needs a permission once: flatpak override --user "

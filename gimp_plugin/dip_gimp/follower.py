@@ -15,9 +15,8 @@ from pathlib import Path
 from gi.repository import GLib
 
 from dip_engine.client import Engine
-from dip_engine.errors import DipError, ProtocolError
+from dip_engine.errors import DipError
 from dip_engine.job import Event, Job, Preview
-from dip_gimp.engine_command import in_flatpak, start_hint
 
 
 class Follower:
@@ -69,19 +68,20 @@ class Follower:
                 GLib.idle_add(self._hand_over)
         except DipError as known:
             error = known
-            if isinstance(known, ProtocolError) and in_flatpak():
-                error = ProtocolError(known.sentence, start_hint())
         except Exception as unknown:
             traceback.print_exc()
             error = DipError(f"The engine could not be followed: {unknown!r}.")
         GLib.idle_add(self._finish, error)
 
     def _hand_over(self) -> bool:
-        events = [self._events.popleft() for _ in range(len(self._events))]
-        previews = [event for event in events if isinstance(event, Preview)]
-        for event in events:
-            if not isinstance(event, Preview) or event is previews[-1]:
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, Preview) and any(isinstance(e, Preview) for e in self._events):
+                continue
+            try:
                 self._on_event(event)
+            except Exception:  # the rest, with the result, matters more than one picture
+                traceback.print_exc()
         return GLib.SOURCE_REMOVE
 
     def _finish(self, error: DipError | None) -> bool:

@@ -189,13 +189,25 @@ def _replace(
 
 
 def insert_above(image: Gimp.Image, layer: Gimp.Layer, result: Gimp.Layer) -> None:
-    """Put a finished layer right above another one, as one step to undo."""
+    """Put a finished layer right above another one, as one step to undo.
+
+    The other one is hidden where both together would show something else than one alone.
+    """
     image.undo_group_start()
     try:
         image.insert_layer(result, layer.get_parent(), image.get_item_position(layer))
+        if not _covers(result):
+            layer.set_visible(False)
         image.set_selected_layers([result])
     finally:
         image.undo_group_end()
+
+
+def _covers(layer: Gimp.Layer) -> bool:
+    """Tell whether a layer shows nothing of what is below."""
+    is_plain = layer.get_mode() in (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY)
+    whole = layer.get_opacity() >= 100 and layer.get_mask() is None
+    return bool(is_plain and whole and not layer.has_alpha())
 
 
 def new_image(
@@ -223,10 +235,14 @@ def new_image(
     opacity, mode = 100.0, Gimp.LayerMode.NORMAL
     result = Gimp.Layer.new(fresh, title, width, height, layer.type(), opacity, mode)
     fresh.insert_layer(result, None, 0)
-    buffer = result.get_buffer()
-    for band in layer_box(result).bands(ROWS):
-        buffer.set(_rectangle(band), name, rows.read(band.top, band.height))
-    buffer.flush()
+    try:
+        buffer = result.get_buffer()
+        for band in layer_box(result).bands(ROWS):
+            buffer.set(_rectangle(band), name, rows.read(band.top, band.height))
+        buffer.flush()
+    except BaseException:
+        fresh.delete()
+        raise
     result.update(0, 0, width, height)
     return result
 

@@ -40,7 +40,7 @@ class LiveWindow:
         self.outcome: Result | None = None
         self._command, self._log = command, log
         self._error: DipError | None = None
-        self._runs, self._inserts = True, False
+        self._runs, self._started, self._inserts = True, False, False
         self._alpha = self._read_alpha()
         self._build()
 
@@ -54,7 +54,9 @@ class LiveWindow:
         watch = GLib.timeout_add_seconds(_WATCH, self._still_there)
         try:
             with Follower(self._command, job, self._log, self._on_event, self._on_end) as follower:
-                return self._decide(follower)
+                choice = self._decide(follower)
+                self._window.hide()  # the engine may need a moment to end
+                return choice
         finally:
             GLib.source_remove(watch)
             self._window.destroy()
@@ -69,6 +71,7 @@ class LiveWindow:
                 if choice is not None:
                     return choice
                 self._inserts = True  # what is shown now is not a snapshot: let it come to an end
+                self._controls.freeze()
                 self._ask_to_stop(follower)
             elif answer == _ENDED:
                 if self._error is not None:
@@ -94,6 +97,7 @@ class LiveWindow:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Started):
+            self._started = True
             where = f"{event.network} on {event.device} ({event.dtype})"
             self._details.set_text(f"{self._subject} · {where}")
             self._status.set_text("The classical start is made …")
@@ -101,7 +105,8 @@ class LiveWindow:
             self._on_progress(event)
         elif isinstance(event, Preview):
             self.gallery.preview(event)
-            self._show_position()
+            if self._controls.is_last:
+                self._show_position()
         elif isinstance(event, Snapshot):
             self._keep_place(lambda: self.gallery.snapshot(event))
         else:
@@ -134,9 +139,10 @@ class LiveWindow:
             self._controls.move_to(position)
             self._show_position()
         if self._curve is not None:
-            self._curve.mark_stop(event.snapshot)
+            self._curve.mark_choice(event.snapshot)
         parts = [f"done after {_duration(event.seconds)}", event.stop_reason]
-        self._status.set_text("\n".join([_sentence(parts), *event.warnings]))
+        warnings = map(self.assignment.here, event.warnings)
+        self._status.set_text("\n".join([_sentence(parts), *warnings]))
         self._bar.set_fraction(1.0)
         self._stop.set_sensitive(False)
         self._set_title("Done")
@@ -145,7 +151,7 @@ class LiveWindow:
         self._runs = False
         self._stop.set_sensitive(False)
         if error is not None:
-            error = self.assignment.readable(error)
+            error = self.assignment.readable(error, started=self._started)
             if not self.gallery.entries:
                 self._error = error
                 self._window.response(_ENDED)
@@ -164,8 +170,7 @@ class LiveWindow:
         except DipError as error:
             self._error = error
             self._window.response(_ENDED)
-            return GLib.SOURCE_CONTINUE  # removed with the window
-        return GLib.SOURCE_CONTINUE
+        return GLib.SOURCE_CONTINUE  # removed with the window
 
     # The slider
 
@@ -273,6 +278,7 @@ class LiveWindow:
         content.pack_start(self._status, False, False, 0)
         self._window.connect("key-press-event", self._on_key, True)
         self._window.connect("key-release-event", self._on_key, False)
+        self._window.connect("focus-out-event", lambda *_: self._view.peek(False))
         self._window.show_all()
         self._problem_bar.hide()
 

@@ -78,7 +78,8 @@ class PictureView(Gtk.ScrolledWindow):
         self._before, self._after = _Side(), _Side()
         self._fits, self._split, self._peeks = True, 0.0, False
         self._drawing = 0
-        self.connect("size-allocate", lambda *_: self._draw_soon())
+        self._room = (0, 0)
+        self.connect("size-allocate", self._on_room)
         self.connect("destroy", lambda *_: self._give_up_drawing())
 
     def set_before(self, picture: GdkPixbuf.Pixbuf) -> None:
@@ -107,6 +108,12 @@ class PictureView(Gtk.ScrolledWindow):
             self._peeks = peeks
             self._draw_soon()
 
+    def _on_room(self, _widget: Gtk.Widget, room: Any) -> None:
+        # A new picture asks for room, too, and would be drawn again for ever.
+        if (room.width, room.height) != self._room:
+            self._room = room.width, room.height
+            self._draw_soon()
+
     def _draw_soon(self) -> None:
         if not self._drawing:
             self._drawing = GLib.idle_add(self._draw)
@@ -123,7 +130,7 @@ class PictureView(Gtk.ScrolledWindow):
             self._image.set_from_pixbuf(self._after.scaled(width, height))
         elif self._before.picture is not None:
             picture = self._before.scaled(width, height)
-            if split < 1:
+            if split < 1 and width > 1:
                 picture = self._side_by_side(width, height, split)
             self._image.set_from_pixbuf(picture)
         return GLib.SOURCE_REMOVE
@@ -139,7 +146,7 @@ class PictureView(Gtk.ScrolledWindow):
         width, height = self._size
         if not self._fits:
             return self._size
-        room = self.get_allocation()
         # Two pixels less, so that no scroll bar appears and takes the room away again.
-        scale = min((room.width - 2) / width, (room.height - 2) / height, _LARGEST)
+        across, down = self._room
+        scale = min((across - 2) / width, (down - 2) / height, _LARGEST)
         return max(1, int(width * scale)), max(1, int(height * scale))

@@ -48,7 +48,7 @@ class Request:
             preset=value("preset"),
             strength=value("strength") / 100,
             noise_std=value("noise-level") / 255 or None,
-            factor=value("factor"),
+            factor=int(value("factor")),
             quality=value("quality") or None,
             seed=value("seed"),
             iterations=value("iterations") or None,

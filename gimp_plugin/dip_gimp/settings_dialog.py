@@ -10,7 +10,7 @@ from gi.repository import Gimp, GimpUi, GObject, Gtk
 from dip_engine.errors import InputError
 from dip_engine.tasks import TASKS, find_task
 from dip_gimp.assignment import transparent_region
-from dip_gimp.layers import layer_box, selected_box
+from dip_gimp.layers import layer_box, only_layer, selected_box
 from dip_gimp.request import ADVANCED, BY_OPTION, COMMON, Request, arguments_of
 
 _BOX, _EXPANDER = "settings", "advanced"
@@ -65,7 +65,6 @@ def _fill(dialog: GimpUi.ProcedureDialog) -> dict[str, Gtk.Widget]:
     """Put the settings into the dialog; return the widgets that not every task shows."""
     dialog.get_scale_entry("strength", 1.0)
     dialog.get_scale_entry("noise-level", 1.0)
-    dialog.get_widget("factor", GObject.TYPE_NONE)
     changing = {name: dialog.get_widget(name, GObject.TYPE_NONE) for name in BY_OPTION.values()}
     dialog.fill_box(_BOX, [*COMMON, *BY_OPTION.values()])
     dialog.fill_box(_ADVANCED_BOX, list(ADVANCED))
@@ -90,6 +89,7 @@ def _what_happens(
         why_no_hole: says why no transparent pixels can be filled; nothing if they can.
     """
     try:
+        only_layer(image, [layer])  # the image may be closed while this is open
         request = Request.read(config.get_property)
         chosen = selected_box(image, layer)
         if request.task.name == "super-resolution":

@@ -90,10 +90,12 @@ def read_and_restore(job: Job) -> tuple[Array, Array]:
     restored = picture.copy()
     colors = picture.shape[2] - (picture.shape[2] in {2, 4})  # the last one may be alpha
     where = np.ones(picture.shape[:2], bool) if job.mask is None else np.load(job.mask) > 0
-    if job.task == "inpaint" and job.mask is None:  # as the engine: transparent pixels are the hole
-        where = picture[..., -1] == 0
-        restored[where, -1] = 1
-    restored[where, :colors] = 1 - picture[where, :colors]
+    if job.task == "inpaint":  # as the engine: what was transparent becomes visible
+        where = picture[..., -1] == 0 if job.mask is None else where
+        restored[where & (picture[..., -1] == 0), -1] = 1
+    strength = np.float32(job.settings.strength)
+    inverse = 1 - picture[where, :colors]
+    restored[where, :colors] = (1 - strength) * picture[where, :colors] + strength * inverse
     if job.task == "super-resolution":
         factor = job.settings.factor
         picture, restored = (p.repeat(factor, 0).repeat(factor, 1) for p in (picture, restored))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -93,8 +94,11 @@ class Window:
         self.show_main()
         file = self.folder / "state.json"
         file.unlink(missing_ok=True)
-        self.key(OBSERVE)
-        wait_until(file.exists, "the observer's answer")
+        for seconds in (10, 10, DEADLINE):  # the key may go to a window that is about to close
+            self.key(OBSERVE)
+            with contextlib.suppress(TimeoutError):
+                wait_until(file.exists, "the observer's answer", seconds)
+                break
         images: list[dict[str, Any]] = json.loads(file.read_text())
         return images
 

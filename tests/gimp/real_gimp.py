@@ -172,5 +172,5 @@ def _left_over(room: Room, ours: list[str]) -> list[str]:
         return [command for command in room.processes() if command not in ours]
 
     with contextlib.suppress(TimeoutError):
-        wait_until(lambda: not others(), "the end of all processes", 2)
+        wait_until(lambda: not others(), "the end of all processes", 10)
     return others()

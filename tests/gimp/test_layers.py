@@ -155,7 +155,11 @@ answer["whole"] = facts(image, layer, new, old, everything)
 answer["name"] = new.get_name()
 answer["note"] = bytes(new.get_parasite("deep-image-prior").get_data()).decode()
 
-# Half strength, with a soft selection: between the original and the inverse.
+# Half of the inverse and half of the original is gray.
+gray = restore(image, layer, strength=50.0)
+answer["half"] = sorted(set(pixels(gray)))
+
+# A soft selection.
 Gimp.context_set_feather(True)
 Gimp.context_set_feather_radius(6, 6)
 image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 10, 15)
@@ -181,6 +185,7 @@ layer.set_opacity(40)
 old = pixels(layer)
 new = restore(image, layer)
 answer["group"] = facts(image, layer, new, old, everything)
+answer["seen"] = [layer.get_visible(), new.get_visible()]
 answer["order"] = [item.get_name() for item in group.get_children()]
 answer["kept"] = [new.get_mode() == Gimp.LayerMode.MULTIPLY, round(new.get_opacity()),
                   new.get_mask() is not None, list(new.get_offsets())[1:]]
@@ -204,17 +209,23 @@ answer["kept around the hole"] = all(
     after[4 * p : 4 * p + 4] == bytes(values[4 * p : 4 * p + 4]) for p in range(24 * 18)
     if not (6 <= p % 24 < 12 and 5 <= p // 24 < 9))
 
+# What was erased and is selected becomes visible; what is only see-through stays so.
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 10, 5, 4, 2)
+new = restore(image, layer, task="inpaint")
+after = pixels(new)
+answer["erased"] = [after[4 * (5 * 24 + x) + 3] for x in (9, 10, 11, 12, 13, 14)]
+
 # An enlargement is a new image; of a selection, its rectangle.
 image = new_image(20, 15, "GRAY", "U16_NON_LINEAR")
 image.set_resolution(100, 100)
 layer = noise(image, "GRAYA_IMAGE")
-new = restore(image, layer, task="super-resolution", factor=3)
+new = restore(image, layer, task="super-resolution", factor="3")
 large = new.get_image()
 answer["large"] = [large.get_id() != image.get_id(), large.get_width(), large.get_height(),
                    large.get_precision().value_nick, large.get_resolution()[1], new.is_gray(),
                    new.has_alpha(), len(image.get_layers())]
 image.select_rectangle(Gimp.ChannelOps.REPLACE, 2, 3, 5, 4)
-new = restore(image, layer, task="super-resolution", factor=2)
+new = restore(image, layer, task="super-resolution", factor="2")
 answer["large part"] = [new.get_width(), new.get_height()]
 corner, _ = encoded(image, layer)
 first, _ = encoded(new.get_image(), new)
@@ -256,11 +267,14 @@ def test_places(gimp: Gimp) -> None:
         assert facts["error"] <= most, name
     assert answer["name"] == "layer – Denoise (balanced, iteration 10)"
     assert '"chosen": "automatically"' in answer["note"]
-    assert answer["soft levels"] > 20
+    assert set(answer["half"]) <= {127, 128}
+    assert answer["soft levels"] > 2
     assert answer["order"] == ["inside – Denoise (balanced, iteration 10)", "inside", "bottom"]
+    assert answer["seen"] == [False, True]  # together they would multiply twice
     assert answer["kept"] == [True, 40, True, [3, 4]]
     assert answer["hole"] == [[False, 200], [True, 255]]
     assert answer["kept around the hole"]
+    assert answer["erased"] == [0, 255, 255, 200, 200, 200]
     assert answer["large"] == [True, 60, 45, "u16-non-linear", 300.0, True, True, 1]
     assert answer["large part"] == [10, 8]
     assert answer["large corner"] < 1e-3
@@ -291,8 +305,12 @@ refused("group", image, [group])
 refused("mask", image, [mask])
 refused("channel", image, [channel])
 refused("no hole", image, [layer], task="inpaint")
-refused("no transparent pixel", image, [noise(image, "RGB_IMAGE")], task="inpaint")
-refused("factor", image, [layer], task="super-resolution", factor=5)
+opaque = new_layer(image, bytes([9, 99, 199, 255]) * (16 * 12), kind="RGBA_IMAGE")
+refused("no transparent pixel", image, [opaque], task="inpaint")
+empty = new_layer(image, kind="RGBA_IMAGE")
+refused("nothing opaque", image, [empty], task="inpaint")
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 16, 12)
+refused("all selected", image, [opaque], task="inpaint")
 refused("second layer", image, [layer], second_layer=clear)
 away = noise(image, "RGB_IMAGE", width=4, height=4, x=100, y=100)
 image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 5, 5)
@@ -325,7 +343,9 @@ def test_refusals(gimp: Gimp) -> None:
         "mask": "A layer mask is selected, and not its layer.",
         "channel": "“channel” is a channel, not a layer.",
         "no hole": "Nothing is selected. Select what shall be filled, or erase it.",
-        "factor": "factor 5 is not offered. Choose 2, 3, 4 or 8.",
+        "no transparent pixel": "Nothing is selected, and no pixel is transparent.",
+        "nothing opaque": "Every pixel of the layer is transparent.",
+        "all selected": "All of the layer is selected.",
         "second layer": "The task denoise uses no second layer.",
         "selection elsewhere": "The selection lies outside of the layer.",
         "floating": "A floating selection cannot be restored.",
@@ -333,8 +353,23 @@ def test_refusals(gimp: Gimp) -> None:
         "trouble: crash": "The engine was killed by SIGKILL while it worked on “layer”.",
         "trouble: memory": "The picture is too large. Use the preset fast.",
     }
-    for name, sentence in sentences.items():
-        status, message, inserted = answer[name]
-        assert sentence in message, name
+    assert set(answer) == set(sentences)
+    for name, (status, message, inserted) in answer.items():
+        assert sentences[name] in message, name
         assert status in ("execution-error", "calling-error"), name
         assert inserted == 0, name
+
+
+def test_broken_engine_says_what_to_run(gimp: Gimp) -> None:
+    python = gimp.folder / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    gimp.use_engine(python)
+    message = gimp.batch(
+        """
+image = new_image(8, 8)
+answer["said"] = call("plug-in-deep-image-prior", image, [new_layer(image)])[1]
+"""
+    ).check()["said"]
+    assert "ended with exit code 1 before it was ready" in message
+    assert "install.sh" in message

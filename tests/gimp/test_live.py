@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gimp_profile import SHORTCUT
 from gimp_window import Window
@@ -72,7 +73,7 @@ def test_menu_dialog_stop_scrub_insert_undo(gimp: Gimp, window: Window) -> None:
     assert layers[0]["notes"] == ["deep-image-prior"]
     assert layers[0]["pixels"] == before[0]["pixels"]  # the made-up start is the picture itself
     assert layers[1:] == before  # the original, bit for bit
-    assert nothing_left(gimp, window)
+    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
     window.key("ctrl+z")
     wait_until(lambda: window.state()[0]["layers"] == before, "one step to undo")
     assert window.quit() == 0
@@ -85,13 +86,14 @@ def test_insert_while_it_runs_takes_what_is_shown(gimp: Gimp, window: Window) ->
     name = inserted(window)[0]["name"]
     iteration = int(name.rpartition(" ")[2].rstrip(")"))
     assert 0 < iteration < 2000
-    assert nothing_left(gimp, window)
+    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
 
 
 def test_the_end_is_the_automatic_choice(gimp: Gimp, window: Window) -> None:
     start(window, iterations=40)
     wait_state(window, "Done")
     keep(window, "done.png")
+    assert has_curve(window)
     window.key("alt+i")
     window.wait_window("2 layers")
     # Ctrl+F: once more with the same values, and no dialog. The observer would be the last filter.
@@ -103,7 +105,7 @@ def test_the_end_is_the_automatic_choice(gimp: Gimp, window: Window) -> None:
         first,
         "picture.png",
     ]
-    assert nothing_left(gimp, window)
+    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
 
 
 @pytest.mark.parametrize("way", ["alt+c", "Escape"])
@@ -124,7 +126,7 @@ def test_engine_that_dies_leaves_its_snapshots(gimp: Gimp, window: Window) -> No
     keep(window, "engine-died.png")
     window.key("alt+i")
     assert inserted(window)[0]["name"] == "picture.png – Denoise (balanced, iteration 0)"
-    assert nothing_left(gimp, window)
+    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
 
 
 def test_engine_that_hangs_is_killed(gimp: Gimp, window: Window) -> None:
@@ -132,7 +134,7 @@ def test_engine_that_hangs_is_killed(gimp: Gimp, window: Window) -> None:
     wait_state(window, "%")
     window.key("alt+c")
     window.wait_gone(LIVE)
-    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder", 15)
+    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
 
 
 def test_killed_gimp_leaves_no_process_and_the_next_run_sweeps(gimp: Gimp, picture: Path) -> None:
@@ -141,8 +143,8 @@ def test_killed_gimp_leaves_no_process_and_the_next_run_sweeps(gimp: Gimp, pictu
         wait_state(window, "%")
         window.kill()
         window.wait_end()
-        wait_until(lambda: not engines(window), "the engine to end", 5)
-        wait_until(lambda: not window.processes("deep_image_prior.py"), "the plug-in to end", 5)
+        wait_until(lambda: not engines(window), "the engine to end")
+        wait_until(lambda: not window.processes("deep_image_prior.py"), "the plug-in to end")
     gimp.batch(
         """
 image = new_image(8, 8)
@@ -157,7 +159,7 @@ def test_killed_plug_in_leaves_no_engine(gimp: Gimp, window: Window) -> None:
     start(window, iterations=3000)
     wait_state(window, "%")
     window.room.run("pkill", "-KILL", "-f", "deep_image_prior.py")
-    wait_until(lambda: not engines(window), "the engine to end", 5)
+    wait_until(lambda: not engines(window), "the engine to end")
 
 
 def test_image_closed_during_the_run(gimp: Gimp, window: Window) -> None:
@@ -166,7 +168,7 @@ def test_image_closed_during_the_run(gimp: Gimp, window: Window) -> None:
     window.wait_window(IMAGE)
     window.key("ctrl+w")
     window.wait_gone(LIVE)
-    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder", 15)
+    wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
     window.wait_window("GIMP Message")
     keep(window, "image-closed.png")
 
@@ -187,8 +189,44 @@ def test_without_the_bindings_of_cairo(gimp: Gimp, picture: Path) -> None:
         start(window, iterations=30)
         wait_state(window, "Done")
         keep(window, "without-cairo.png")
+        assert not has_curve(window)
         window.key("alt+i")
         assert len(inserted(window)) == 2
+
+
+def test_image_closed_while_the_settings_are_open(gimp: Gimp, window: Window) -> None:
+    window.key(SHORTCUT)
+    window.wait_window(SETTINGS)
+    window.wait_window(IMAGE)
+    window.key("ctrl+w")
+    window.wait_gone(IMAGE)
+    window.wait_window(SETTINGS)
+    window.key("alt+o")
+    keep(window, "closed-early.png")
+    window.key("Escape")
+    window.wait_gone(SETTINGS)
+    assert "crashed" not in window.log
+    assert "Calling error" not in window.log
+
+
+def test_repeated_enlargement_opens_a_window(gimp: Gimp, window: Window) -> None:
+    window.key(SHORTCUT)
+    window.wait_window(SETTINGS)
+    window.key("alt+t", "Down", "Down", "alt+o")
+    window.wait_window("Done – Deep Image Prior – Super-resolution")
+    window.key("alt+i")
+    window.wait_window("1280x960")
+    window.wait_window(IMAGE)
+    window.key("ctrl+f")  # of the new image, which is in front
+    window.wait_window("5120x3840")
+
+
+def has_curve(window: Window) -> bool:
+    """Look for the curve's blue in the live window."""
+    shot = Image.open(window.screenshot(shown=window.wait_window(LIVE))).convert("RGB")
+    pixels = np.asarray(shot).astype(int)
+    right = pixels[:, pixels.shape[1] * 2 // 3 :]  # left of it the picture has blue of its own
+    return bool((np.abs(right - (54, 133, 227)).max(axis=2) < 12).sum() > 50)
 
 
 def layers_of(window: Window) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def test_scratched_photo_in_the_window(gimp: Gimp, photo: Path) -> None:
         keep(window, "real-inserted.png")
         assert layers[1:] == before
         assert layers[0]["name"].startswith("Background – Inpaint (fast, iteration ")
-        assert nothing_left(gimp, window)
+        wait_until(lambda: nothing_left(gimp, window), "the end of engine and folder")
         window.key("ctrl+z")
         wait_until(lambda: layers_of(window) == before, "one step to undo")
 
