@@ -71,6 +71,7 @@ class Follower:
         except Exception as unknown:
             traceback.print_exc()
             error = DipError(f"The engine could not be followed: {unknown!r}.")
+        self._engine.close()  # a person may look at the snapshots for long; its memory is free now
         GLib.idle_add(self._finish, error)
 
     def _hand_over(self) -> bool:

@@ -17,6 +17,8 @@ from gimp_root import GATE, SUITES, NoRoot, Root, find_root
 from PIL import Image
 from real_gimp import Gimp
 
+FIRST_SECONDS = 1500  # the first test of a suite may have to make its root
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gimp: runs in a real GIMP 3")
@@ -26,6 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "root" in getattr(item, "fixturenames", ()):
             item.add_marker("gimp")
+            item.add_marker(pytest.mark.timeout(FIRST_SECONDS))
 
 
 @pytest.fixture(scope="session", params=list(SUITES))
