@@ -6,11 +6,16 @@ Pixels and windows are for the real one (tests/gimp); here are registration, ref
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
+
+# What waits for the main loop.
+IDLE: SimpleQueue[Callable[[], Any]] = SimpleQueue()
 
 
 class Item:
@@ -116,7 +121,12 @@ def installed() -> Iterator[None]:
         "Gimp": _make_gimp(),
         "Gegl": SimpleNamespace(init=lambda _: None, Buffer=object, Rectangle=object),
         "Babl": SimpleNamespace(),
-        "GLib": SimpleNamespace(Error=error, quark_from_string=lambda text: text),
+        "GLib": SimpleNamespace(
+            Error=error,
+            quark_from_string=lambda text: text,
+            SOURCE_REMOVE=False,
+            idle_add=lambda call, *values: IDLE.put(partial(call, *values)),
+        ),
         "GObject": SimpleNamespace(ParamFlags=_Names()),
     }.items():
         setattr(repository, name, value)

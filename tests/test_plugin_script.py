@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import fake_gi
 import pytest
 
-from dip_engine.job import MAX_SEED
+from dip_engine.errors import InputError, ProtocolError
+from dip_engine.job import MAX_SEED, Job, Result, Started
 from dip_engine.tasks import PRESETS, TASKS
 
 
@@ -121,3 +123,47 @@ def test_unexpected_exception_is_told_too(
     monkeypatch.setattr(script, "only_layer", fail)
     assert run(script, fake_gi.Image(), []) == ["EXECUTION_ERROR", "ZeroDivisionError: so there"]
     assert "Traceback" in capsys.readouterr().err  # in GIMP's own log
+
+
+def follow(tmp_path: Path, name: str) -> tuple[list[Any], list[Any]]:
+    """Follow the job of a made-up engine to its end; return its events and errors."""
+    from dip_gimp.follower import Follower
+
+    (tmp_path / name).write_bytes(b"pixels")
+    job = Job("denoise", tmp_path / name, tmp_path / "out.png")
+    engine = [sys.executable, "-P", str(Path(__file__).with_name("batch_engine.py"))]
+    command = [*engine, str(tmp_path / "log"), "0.1"]
+    events: list[Any] = []
+    ends: list[Any] = []
+    with Follower(command, job, tmp_path / "engine.log", events.append, ends.append):
+        while not ends:
+            fake_gi.IDLE.get(timeout=60)()
+    return events, ends
+
+
+def test_follower_hands_events_to_the_main_loop(script: Any, tmp_path: Path) -> None:
+    events, ends = follow(tmp_path, "fine.png")
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Result)
+    assert ends == [None]
+
+
+def test_follower_hands_errors_to_the_main_loop(script: Any, tmp_path: Path) -> None:
+    events, ends = follow(tmp_path, "crash.png")
+    assert isinstance(events[0], Started)
+    assert "was killed by SIGKILL" in ends[0].sentence
+
+
+def test_words_of_the_command_line_become_those_of_gimp(script: Any) -> None:
+    from dip_gimp.assignment import Assignment
+
+    assignment = object.__new__(Assignment)
+    assignment.layer_name = "Sky"
+    assignment.job = Job("denoise", Path("/x/layer.npy"), Path("/x/out.npy"))
+    error = InputError("/x/layer.npy has 3 pixels that are not finite.", "None of --noise-level.")
+    told = assignment.readable(error)
+    assert isinstance(told, InputError)
+    assert str(told) == "“Sky” has 3 pixels that are not finite. None of “Noise level”."
+    dead = ProtocolError("The engine ended with exit code 1 before it was ready.")
+    assert "install.sh" in str(assignment.readable(dead, started=False))
+    assert "install.sh" not in str(assignment.readable(dead))

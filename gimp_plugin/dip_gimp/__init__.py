@@ -12,6 +12,6 @@ It runs in GIMP's own Python: standard library and ``gi`` only. Modules that tou
     follower                the engine's events for the main loop        gi
     settings_dialog         which task, how strong …                     gi, GTK
     live_window             the picture as it emerges, made of           gi, GTK
-      picture_view, curve, controls
+      pictures, picture_view, curve, controls
     gallery                 the snapshots to choose from                 plain
 """

@@ -6,6 +6,7 @@ the engine's own choice is marked on it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,15 +14,16 @@ from gi.repository import Gdk, GimpUi, GLib, Gtk
 
 from dip_engine.errors import DipError
 from dip_engine.job import Event, Preview, Progress, Result, Snapshot, Started
-from dip_gimp import layers
 from dip_gimp.assignment import Assignment, Choice
 from dip_gimp.controls import Controls, label
 from dip_gimp.curve import Curve, can_draw
 from dip_gimp.follower import Follower
-from dip_gimp.gallery import Gallery, Shown
-from dip_gimp.picture_view import PictureView, to_pixbuf
+from dip_gimp.gallery import Gallery
+from dip_gimp.picture_view import PictureView
+from dip_gimp.pictures import Pictures
 
 _STOP, _ENDED = 1, 2  # responses of our own
+_LONG = 60  # seconds of work that are not thrown away without a question
 _WATCH = 1  # seconds between two looks whether the image is still there
 
 
@@ -41,7 +43,8 @@ class LiveWindow:
         self._command, self._log = command, log
         self._error: DipError | None = None
         self._runs, self._started, self._inserts = True, False, False
-        self._alpha = self._read_alpha()
+        self._pictures = Pictures(assignment)
+        self._begin = time.monotonic()
         self._build()
 
     def run(self) -> Choice | None:
@@ -77,8 +80,25 @@ class LiveWindow:
                 if self._error is not None:
                     raise self._error
                 return self._choice()
-            else:
+            elif answer == Gtk.ResponseType.CANCEL or self._may_discard():
                 return None
+
+    def _may_discard(self) -> bool:
+        """Ask before a slip of the finger (Escape, closing) throws away what took long."""
+        if not self.gallery.entries or time.monotonic() - self._begin < _LONG:
+            return True
+        question = Gtk.MessageDialog(
+            transient_for=self._window,
+            modal=True,
+            message_type=Gtk.MessageType.QUESTION,
+            text="Discard what was restored so far?",
+        )
+        question.add_button("_Keep", Gtk.ResponseType.CANCEL)
+        question.add_button("_Discard", Gtk.ResponseType.OK)
+        try:
+            return bool(question.run() == Gtk.ResponseType.OK)
+        finally:
+            question.destroy()
 
     def _ask_to_stop(self, follower: Follower) -> None:
         follower.stop()
@@ -204,41 +224,14 @@ class LiveWindow:
             shown, name, iteration = self.gallery.now, "now", self.gallery.iteration
         else:
             return
-        self._view.set_after(self._pixbuf(shown))
+        self._view.set_after(self._pictures.after(shown))
         self._controls.set_name(name)
         if self._curve is not None:
             self._curve.mark_chosen(iteration)
 
-    # Pictures
-
     def _set_title(self, state: str) -> None:
         """Say in the title, and thus in the task bar, how things are."""
         self._window.set_title(f"{state} – {self._title}")
-
-    def _read_alpha(self) -> bytes | None:
-        layer = self.assignment.layer
-        if self.assignment.enlarges or not layer.has_alpha():
-            return None
-        alpha = b"".join(layers.read_pieces(layer, self.assignment.region.box, "A u8"))
-        return None if alpha.count(255) == len(alpha) else alpha
-
-    def _pixbuf(self, shown: Shown, *, before: bool = False) -> object:
-        assignment = self.assignment
-        pixels = layers.rgb_preview(
-            shown.pixels, assignment.preview_format, shown.width, shown.height
-        )
-        alpha = self._alpha
-        if alpha is not None and len(alpha) != shown.width * shown.height:
-            alpha = None
-        if assignment.region.by_alpha and not before:
-            alpha = None
-        return to_pixbuf(Shown(pixels, shown.width, shown.height), alpha)
-
-    def _before(self) -> Shown:
-        assignment = self.assignment
-        box = assignment.region.box
-        pieces = layers.read_pieces(assignment.layer, box, assignment.preview_format)
-        return Shown(b"".join(pieces), box.width, box.height)
 
     # Widgets
 
@@ -257,7 +250,7 @@ class LiveWindow:
         self._subject = f"“{assignment.layer_name}”, {box.width}×{box.height} pixels, {preset}"
         self._details = label(self._subject)
         self._view = PictureView((box.width * factor, box.height * factor))
-        self._view.set_before(self._pixbuf(self._before(), before=True))
+        self._view.set_before(self._pictures.before())
         self._curve = Curve() if can_draw() else None
 
         content = self._window.get_content_area()
