@@ -83,7 +83,7 @@ class Assignment:
         self.format = layers.float_format(image, layer)
         self.preview_format = layers.preview_format(image, layer)
         self.region = find_region(image, layer, request)
-        self.enlarges = request.task.name == "super-resolution"
+        self.enlarges = request.factor > 1
         try:
             self.job = self._write_job(folder, snapshots=snapshots)
         except OSError as error:
@@ -126,7 +126,7 @@ class Assignment:
         title = f"{self.layer_name} – {task} ({preset}, iteration {choice.iteration})"
         with open_npy(choice.path) as rows:
             if self.enlarges:
-                factor = self.request.settings.factor
+                factor = self.request.factor
                 new = layers.new_image(self.image, self.layer, rows, self.format, title, factor)
             else:
                 region = self.region
@@ -173,7 +173,7 @@ class Assignment:
         settings = self.request.settings
         if snapshots:
             kept.mkdir()
-            factor = settings.factor if self.enlarges else 1
+            factor = self.request.factor
             side = min(MOST_PREVIEW_SIDE, factor * max(box.width, box.height))
             # Full-size previews let a person look at real pixels; large ones come less often.
             pause = max(0.4, factor**2 * box.width * box.height / _MEGAPIXEL / 4)
@@ -214,7 +214,7 @@ def find_region(image: Gimp.Image, layer: Gimp.Layer, request: Request) -> Regio
     """
     chosen = layers.selected_box(image, layer)
     whole = layers.layer_box(layer)
-    if request.task.name == "super-resolution":
+    if request.factor > 1:
         box = chosen or whole
         return Region(box, b"")
     if chosen is not None:

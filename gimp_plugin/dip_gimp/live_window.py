@@ -238,7 +238,7 @@ class LiveWindow:
     def _build(self) -> None:
         assignment = self.assignment
         box = assignment.region.box
-        factor = assignment.request.settings.factor if assignment.enlarges else 1
+        factor = assignment.request.factor
         task, preset = assignment.request.task, assignment.request.settings.preset
         self._title = f"Deep Image Prior – {task.title}"
         self._window = GimpUi.Dialog(title=self._title, role="dip-live")

@@ -27,6 +27,11 @@ class Request:
     task: Task
     settings: Settings
 
+    @property
+    def factor(self) -> int:
+        """How many times larger the result is; 1 for all tasks but an enlargement."""
+        return self.settings.factor if "factor" in self.task.options else 1
+
     @classmethod
     def read(cls, value: Callable[[str], Any]) -> Request:
         """Read the arguments of a call.

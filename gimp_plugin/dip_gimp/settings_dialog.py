@@ -92,8 +92,8 @@ def _what_happens(
         only_layer(image, [layer])  # the image may be closed while this is open
         request = Request.read(config.get_property)
         chosen = selected_box(image, layer)
-        if request.task.name == "super-resolution":
-            box, factor = chosen or layer_box(layer), request.settings.factor
+        if request.factor > 1:
+            box, factor = chosen or layer_box(layer), request.factor
             size = f"{box.width * factor}×{box.height * factor}"
             return f"A new image of {size} pixels is made.", True
         if chosen is not None:
