@@ -29,6 +29,7 @@ from dip_engine.views import BlindSpotView, LatentView, View, Window
 
 CHECK = 10  # iterations between two looks at the numbers; each look waits for the device
 CHECKPOINT = 50
+SGD_STEP = 100.0  # times that of Adam, which gives small gradients large steps
 SAMPLE = 250_000  # pixels on which the error of a large picture is measured
 
 
@@ -102,9 +103,7 @@ def fit(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=recipe.learning_rate, betas=_betas(recipe), fused=_fused(device)
-    )
+    optimiser = _optimiser(network, recipe, device)
     average = Average(problem, recipe.average)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(network, average, optimiser)
@@ -168,15 +167,16 @@ def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks
 
 
 def learning_rate(recipe: Recipe, iteration: int) -> float:
-    """Return Adam's step: constant, or 5 % warm-up from a tenth and then a cosine."""
+    """Return the optimiser's step: constant, or 5 % warm-up from a tenth and then a cosine."""
+    rate = recipe.learning_rate * (SGD_STEP if recipe.optimiser == "sgd" else 1)
     if not recipe.cosine:
-        return recipe.learning_rate
+        return rate
     warm = max(1.0, 0.05 * recipe.iterations)
     if iteration < warm:
-        return recipe.learning_rate * (0.1 + 0.9 * iteration / warm)
+        return rate * (0.1 + 0.9 * iteration / warm)
     done = (iteration - warm) / max(1.0, recipe.iterations - warm)
     wave = 0.5 * (1 + math.cos(math.pi * done))
-    return recipe.learning_rate * (recipe.floor + (1 - recipe.floor) * wave)
+    return rate * (recipe.floor + (1 - recipe.floor) * wave)
 
 
 def weighted_error(
@@ -277,12 +277,14 @@ def _view(
     )
 
 
-def _betas(recipe: Recipe) -> tuple[float, float]:
-    return (0.9, 0.99) if recipe.network == "blind-spot" else (0.9, 0.999)
-
-
-def _fused(device: torch.device) -> bool:
-    return device.type in ("cpu", "cuda", "mps")
+def _optimiser(
+    network: networks.Generator, recipe: Recipe, device: torch.device
+) -> torch.optim.Optimizer:
+    fused = device.type in ("cpu", "cuda", "mps")
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=0.9, fused=fused)
+    betas = (0.9, 0.99) if recipe.network == "blind-spot" else (0.9, 0.999)
+    return torch.optim.Adam(network.parameters(), betas=betas, fused=fused)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

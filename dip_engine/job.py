@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dip_engine.errors import InputError
-from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS, find_task
+from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, OPTIMISERS, PRESETS, TASKS, find_task
 
 MAX_SEED = 2**31 - 1
+_OPTIONAL_PATHS = ("mask", "snapshots", "parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Settings:
         preview_seconds: least time between two previews; 0 sends none.
         preview_side: longest side of a preview, in pixels.
         strength: 0–1, how much of the restoration goes into the result; the rest is the input.
+        optimiser: ``adam`` or ``sgd``.
+        fit_only: the result is the fit alone, without its classical start.
     """
 
     preset: str = "balanced"
@@ -55,6 +58,8 @@ class Settings:
     preview_seconds: float = 0.0
     preview_side: int = 512
     strength: float = 1.0
+    optimiser: str = "adam"
+    fit_only: bool = False
 
     def __post_init__(self) -> None:
         _one_of("preset", self.preset, PRESETS)
@@ -72,8 +77,10 @@ class Settings:
         _between("preview_seconds", self.preview_seconds, 0.0, 3600.0)
         _between("preview_side", self.preview_side, 16, 16384, whole=True)
         _between("strength", self.strength, 0.0, 1.0)
-        if not isinstance(self.deterministic, bool):
-            raise InputError(f"deterministic is {self.deterministic!r}.", "Use true or false.")
+        _one_of("optimiser", self.optimiser, OPTIMISERS)
+        for name in ("deterministic", "fit_only"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {getattr(self, name)!r}.", "Use true or false.")
         if not isinstance(self.device, str) or not self.device:
             raise InputError(f"device is {self.device!r}.", "Try auto, cpu, cuda or mps.")
 
@@ -94,6 +101,8 @@ class Job:
         settings: how.
         snapshots: existing folder for full-size pictures along the fit, or None; what is in it
             stays, however the job ends.
+        parts: existing folder for ``start.npy`` and ``fit.npy``, float32 H×W×C: the classical start
+            and the fit that the result was joined from; or None.
     """
 
     task: str
@@ -103,6 +112,7 @@ class Job:
     mask_color: tuple[int, int, int] | None = None
     settings: Settings = field(default_factory=Settings)
     snapshots: Path | None = None
+    parts: Path | None = None
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, tuple(task.name for task in TASKS))
@@ -137,7 +147,7 @@ class Job:
         try:
             for name in ("input", "output"):
                 values[name] = Path(values[name])
-            for name in ("mask", "snapshots"):
+            for name in _OPTIONAL_PATHS:
                 if values.get(name) is not None:
                     values[name] = Path(values[name])
             if values.get("mask_color") is not None:
@@ -152,7 +162,7 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values that `parse` reads back to an equal job."""
         data = asdict(self)
-        for name in ("input", "output", "mask", "snapshots"):
+        for name in ("input", "output", *_OPTIONAL_PATHS):
             data[name] = None if data[name] is None else str(data[name])
         return data
 

@@ -15,7 +15,7 @@ import click
 
 from dip_engine.errors import InputError
 from dip_engine.job import MAX_SEED, Settings
-from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS
+from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, OPTIMISERS, PRESETS, TASKS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,6 +65,8 @@ def settings_from_options(
     deterministic: bool,
     time_limit: float | None,
     strength: float,
+    optimiser: str,
+    fit_only: bool,
 ) -> Settings:
     """Turn the values of `settings_options` into settings.
 
@@ -85,6 +87,8 @@ def settings_from_options(
             deterministic=deterministic,
             time_limit=time_limit,
             strength=strength,
+            optimiser=optimiser,
+            fit_only=fit_only,
         )
     except InputError as error:
         raise click.UsageError(str(error)) from error
@@ -115,6 +119,18 @@ _OPTIONS = (
     ),
     click.option(
         "--network", type=click.Choice(NETWORKS), help="Another network than the preset's."
+    ),
+    click.option(
+        "--optimiser",
+        type=click.Choice(OPTIMISERS),
+        default=_DEFAULTS.optimiser,
+        show_default=True,
+        help="What adjusts the network.",
+    ),
+    click.option(
+        "--fit-only",
+        is_flag=True,
+        help="Deliver the fit alone, without the classical estimate that it starts from.",
     ),
     click.option(
         "--iterations",

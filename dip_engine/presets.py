@@ -21,6 +21,7 @@ class Recipe:
         network: a name of `dip_engine.tasks.NETWORKS`.
         iterations: budget; the automatic stop may end sooner.
         build: keyword arguments of the network.
+        optimiser: ``adam`` or ``sgd``.
         learning_rate: of Adam.
         cosine: learning rate falls along a cosine to `floor` × itself, after a short warm-up.
         floor: see `cosine`.
@@ -38,6 +39,7 @@ class Recipe:
     network: str
     iterations: int
     build: Mapping[str, Any] = field(default_factory=dict)
+    optimiser: str = "adam"
     learning_rate: float = 0.01
     cosine: bool = False
     floor: float = 0.02
@@ -130,6 +132,7 @@ def recipe_for(
         recipe = _RECIPES[task][settings.preset]
     if settings.network not in (None, recipe.network):
         recipe = _other_network(recipe, task, str(settings.network))
+    recipe = replace(recipe, optimiser=settings.optimiser)
     if settings.iterations is not None:
         recipe = replace(recipe, iterations=settings.iterations, patience=0)
     return recipe

@@ -87,10 +87,14 @@ class Work:
         generator = torch.Generator().manual_seed(seed)
         return hold_out(problem.known, self.recipe.hold_out, generator)[1]
 
+    def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
+        """Return the tile's picture as the fit has it."""
+        return to_array(fitted.picture)
+
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         """Return the tile's result from its start and its fit."""
         share = self.recipe.share
-        return (1 - share) * start + share * to_array(fitted.picture)
+        return (1 - share) * start + share * self.fit_alone(tile, fitted)
 
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
         """Return the mean squared error on values the fit did not see (noisy ones), or None."""
@@ -137,15 +141,19 @@ class Denoising(Work):
         estimate = yield from nonlocal_estimate(noisy, self.noise_std)
         return to_array(estimate[None])
 
+    def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
+        if not self.noise_std:
+            return to_array(fitted.picture)
+        noisy = to_tensor(tile.cut(self.pixels))[0]
+        return to_array(undo_clipping(fitted.picture[0].cpu(), noisy, self.noise_std)[None])
+
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
-        std = self.noise_std
-        if not std:
+        if not self.noise_std:
             return start
-        noisy = to_tensor(tile.cut(self.pixels))
-        fit = to_array(undo_clipping(fitted.picture[0].cpu(), noisy[0], std)[None])
+        fit = self.fit_alone(tile, fitted)
         share = self.recipe.share
         if self.recipe.network == "blind-spot":
-            share *= maturity(tile.cut(self.pixels), start, fit, std)
+            share *= maturity(tile.cut(self.pixels), start, fit, self.noise_std)
         return (1 - share) * start + share * fit
 
     def finish(self, result: Array) -> Array:

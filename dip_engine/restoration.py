@@ -22,12 +22,14 @@ from dip_engine.fit import Fitted, Step, fit
 from dip_engine.inpainting import Inpainting
 from dip_engine.job import Event, Job, Preview, Progress, Result, Started
 from dip_engine.jpeg import find_quality
+from dip_engine.parts import Parts
 from dip_engine.picture import Picture
 from dip_engine.problems import (
     OVERLAP,
     Denoising,
     Enlarging,
     JpegRestoration,
+    Start,
     Work,
 )
 from dip_engine.snapshots import Snapshots, check_folder
@@ -108,8 +110,9 @@ class _Restoration:
         self.dtype = choose_format(self.device, job.settings)
         source = picture.read(job.input)
         picture.check_target(job.output, has_alpha=source.alpha is not None)
-        if job.snapshots is not None:
-            check_folder(job.snapshots)
+        for folder in (job.snapshots, job.parts):
+            if folder is not None:
+                check_folder(folder)
         mask = masks.find_mask(job, source)
         values = ValueRange.of(source.pixels)
         self.work = work = self._work(source, values, mask)
@@ -127,6 +130,7 @@ class _Restoration:
         yield started
         self.finish = Finish(job, source, mask, values, work.factor)
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
+        self.parts = Parts(job.parts, work, self.mosaic)
         yield from self._preview(0, force=True)
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
@@ -140,6 +144,7 @@ class _Restoration:
         self.finish.check_not_flat(restored)
         result = self.finish.picture(restored)
         picture.write(job.output, result, source, alpha=self.finish.alpha)
+        self.parts.write(self.finish)
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
 
@@ -177,7 +182,7 @@ class _Restoration:
         if index and reason is not None:
             self.tally.add_left_out(reason)
             return
-        estimate = _Returning(work.start(tile, self.device))
+        estimate = _Returning(self._start(tile))
         for done in estimate:
             yield from self._progress("start", (index + work.start_share * done) / count, index)
             if self.clock.overdue():
@@ -190,12 +195,30 @@ class _Restoration:
         reason = self.clock.ended()
         if reason is not None:
             self.tally.add_without_fit(reason)
+            self.parts.add(tile, start, start)
             yield from self._add(tile, start, None)
             return
         fitted = yield from self._fit(tile, index, start)
-        self.tally.add(fitted, work.error(tile, start, fitted))
-        yield from self._add(tile, work.join(tile, start, fitted), psnr(fitted.held_out))
+        self.tally.add(fitted, self._error(tile, start, fitted))
+        self.parts.add(tile, start, work.fit_alone(tile, fitted))
+        yield from self._add(tile, self._join(tile, start, fitted), psnr(fitted.held_out))
         yield from self._preview(fitted.iteration, force=True)
+
+    def _start(self, tile: Tile) -> Start:
+        """Make the classical start; a fit that stands alone needs none but to be a change of it."""
+        if not self.job.settings.fit_only or self.work.recipe.residual:
+            return (yield from self.work.start(tile, self.device))
+        return tile.scaled(self.work.factor).cut(self.mosaic.start).copy()
+
+    def _join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        if self.job.settings.fit_only:
+            return self.work.fit_alone(tile, fitted)
+        return self.work.join(tile, start, fitted)
+
+    def _error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
+        if self.job.settings.fit_only:
+            return fitted.held_out
+        return self.work.error(tile, start, fitted)
 
     def _fit(self, tile: Tile, index: int, start: Array) -> Generator[Event, None, Fitted]:
         work, count, seed = self.work, len(self.work.tiles), self.job.settings.seed
@@ -216,7 +239,9 @@ class _Restoration:
             part = step.iteration / work.recipe.iterations
             part = work.start_share + (1 - work.start_share) * part
             yield from self._progress("fit", (index + part) / count, index, step)
-            join = cache(partial(self._join, tile, start, step))  # preview and snapshot share it
+            join = cache(
+                partial(self._join_now, tile, start, step)
+            )  # preview and snapshot share it
             yield from self._preview(step.iteration, partial(self._show, tile, join))
             yield from self.snapshots.take(tile, step.iteration, join, _psnr(step))
         return steps.value
@@ -226,10 +251,10 @@ class _Restoration:
         yield from self.snapshots.end(tile, result, decibels)
         self.mosaic.add(tile.scaled(self.work.factor), result)
 
-    def _join(self, tile: Tile, start: Array, step: Step) -> Array:
+    def _join_now(self, tile: Tile, start: Array, step: Step) -> Array:
         """Return a tile's result as if its fit had ended with this step."""
         fitted = Fitted(step.picture(), step.iteration, None, step.iteration, "")
-        return self.work.join(tile, start, fitted)
+        return self._join(tile, start, fitted)
 
     def _show(self, tile: Tile, make: Callable[[], Array]) -> None:
         """Let an unfinished tile be seen; it is joined with its neighbours when it is done."""

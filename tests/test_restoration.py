@@ -546,3 +546,38 @@ def test_the_papers_jpeg_fit_learns_the_colours(tmp_path):
     restore(Job("jpeg", tmp_path / "a.jpg", tmp_path / "b.png", settings=options))
     difference = load(tmp_path / "b.png").astype(float) - scene()
     assert np.abs(difference.mean(axis=(0, 1))).max() < 12
+
+
+def fit_alone(tmp_path, **options):
+    noisy = save(tmp_path / "noisy.png", noisy_scene())
+    parts = tmp_path / "parts"
+    parts.mkdir(exist_ok=True)
+    chosen = settings(network="up", **options)
+    job = Job("denoise", noisy, tmp_path / "out.npy", settings=chosen, parts=parts)
+    restore(job)
+    names = (parts / "start.npy", parts / "fit.npy", job.output)
+    return [np.load(path) for path in names]
+
+
+def test_parts_are_what_the_result_was_joined_from(tmp_path):
+    start, fit, result = fit_alone(tmp_path, iterations=20)
+    change = fit - start
+    share = float(((result - start) * change).sum() / (change**2).sum())
+    assert 0.2 < share < 0.8
+    np.testing.assert_allclose(result, np.clip(start + share * change, 0, 1), atol=0.02)
+
+
+def test_the_fit_can_be_had_alone(tmp_path):
+    start, fit, result = fit_alone(tmp_path, iterations=20, fit_only=True)
+    np.testing.assert_array_equal(result, fit)
+    assert np.abs(result - start).mean() > 0.02
+
+
+def test_sgd_is_another_optimiser_that_learns(tmp_path):
+    fits = {
+        optimiser: fit_alone(tmp_path, iterations=60, fit_only=True, optimiser=optimiser)[2]
+        for optimiser in ("adam", "sgd")
+    }
+    assert (fits["adam"] != fits["sgd"]).any()
+    flat = np.broadcast_to(scene().mean(axis=(0, 1)), scene().shape)
+    assert all(psnr(255 * fit, scene()) > psnr(flat, scene()) + 3 for fit in fits.values())
