@@ -247,11 +247,11 @@ uninstall() {
 
 main() {
   local action=set_up_only
-  torch_index='' extras=''
+  torch_index='' extras='[report,video]'
   while (($#)); do
     case $1 in
       --demo) action=run_demo ;;
-      --test) action=run_tests extras='[test]' ;;
+      --test) action=run_tests extras='[report,video,test]' ;;
       --uninstall) action=uninstall ;;
       --torch-index)
         [[ -n ${2:-} ]] || die 2 "--torch-index needs a URL."
