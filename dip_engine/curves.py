@@ -101,9 +101,16 @@ def psnr_curves(comparison: Comparison) -> str:
             axes.set_ylim(min(reached) - room, max(reached) + room)
         if level is not None:
             axes.axhline(level, color=_INK, linewidth=0.8, dashes=(4, 3), gid="psnr-input")
-            edge = axes.get_yaxis_transform()
-            text = f"input {level:.1f} dB"
-            axes.text(0.99, level, text, transform=edge, ha="right", va="top", fontsize=9)
+            axes.annotate(
+                f"input {level:.1f} dB",
+                (0.99, level),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0, -3),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                fontsize=9,
+            )
         return _svg(figure)
 
 
