@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ import click
 from dip_engine import __version__
 from dip_engine.errors import Cancelled, DipError, InputError, OutputError
 from dip_engine.job import Event, Job, Progress, Result, Started
-from dip_engine.options import MASKED_TASKS, settings_from_options, settings_options
+from dip_engine.options import (
+    MASKED_TASKS,
+    adapted,
+    networks_of,
+    settings_from_options,
+    settings_options,
+)
 
 if TYPE_CHECKING:
     from dip_engine.gimp_profiles import Profile
@@ -84,6 +91,80 @@ def restore(
     for warning in result.warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(_summary(result))
+
+
+_SAME_FOR_ALL: dict[str, Any] = {
+    "preset": "balanced",
+    "network": None,
+    "strength": 1.0,
+    "fit_only": True,
+    "time_limit": None,
+}
+
+
+@adapted(without=_SAME_FOR_ALL, task="denoise", iterations=2000)
+@cli.command()
+@click.argument("picture", type=_FILE)
+@click.option(
+    "--networks",
+    metavar="NAMES",
+    default="skip,deep-decoder,fast",
+    show_default=True,
+    callback=networks_of,
+    help="Which to compare, with commas between them.",
+)
+@click.option("--truth", type=_FILE, help="The picture as it should be, to measure against.")
+@settings_options
+@click.option(
+    "--mask", type=_FILE, help=f"Picture of the same size; white is restored ({MASKED_TASKS})."
+)
+@click.option(
+    "-o", "--output", type=_FOLDER, help="Folder to make.  [default: PICTURE-compare beside it]"
+)
+@click.option("--force", is_flag=True, help="Replace the folder if it exists.")
+def compare(
+    *,
+    picture: Path,
+    networks: dict[str, str],
+    truth: Path | None,
+    task: str,
+    mask: Path | None,
+    mask_color: tuple[int, int, int] | None,
+    output: Path | None,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Compare networks on one PICTURE, in a page with curves, pictures and a film.
+
+    Each network is fitted alone, well past the point where it learns the noise.
+    """
+    from dip_engine import comparison_page, curves
+    from dip_engine.client import Engine
+    from dip_engine.comparison import Comparison
+    from dip_engine.folder import new_folder
+
+    output = output or picture.with_name(f"{picture.stem}-compare")
+    settings = settings_from_options(**_SAME_FOR_ALL, **options)
+    try:
+        job = Job(task, picture, output, mask, mask_color, settings)
+        for network in networks.values():
+            replace(job, settings=replace(settings, network=network))
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
+    curves.require_matplotlib()
+    try:
+        comparison = Comparison(job, networks, truth)
+        with new_folder(output, comparison_page.FILES, force=force) as folder:
+            with Engine() as engine:
+                for trial in comparison.trials:
+                    result = _follow(trial.run(engine, folder), f"{picture.name}, {trial.name}")
+                    for warning in result.warnings:
+                        click.echo(f"Warning: {trial.name}: {warning}", err=True)
+                    click.echo(trial.summary)
+            comparison_page.write(comparison, folder)
+    except KeyboardInterrupt:
+        raise Cancelled(f"The comparison was given up, {output} was not written.") from None
+    click.echo(output / "index.html")
 
 
 @cli.command()

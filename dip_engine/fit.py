@@ -53,6 +53,7 @@ class Fitted:
         held_out: mean squared error of the snapshot on held-out values, or None.
         iterations: how many were run.
         reason: why the fit ended.
+        parameters: how many numbers were adjusted.
     """
 
     picture: Tensor
@@ -60,6 +61,7 @@ class Fitted:
     held_out: float | None
     iterations: int
     reason: str
+    parameters: int = 0
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -150,7 +152,8 @@ def fit(
             reason = "held-out error stopped falling"
             break
 
-    return Fitted(*best.choose(iteration), iteration, reason)
+    count = networks.parameter_count(network)
+    return Fitted(*best.choose(iteration), iteration, reason, count)
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:

@@ -101,6 +101,7 @@ class Job:
         settings: how.
         snapshots: existing folder for full-size pictures along the fit, or None; what is in it
             stays, however the job ends.
+        snapshot_count: how many pictures along the fit there are at most; the start comes on top.
         parts: existing folder for ``start.npy`` and ``fit.npy``, float32 H×W×C: the classical start
             and the fit that the result was joined from; or None.
     """
@@ -113,9 +114,11 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     snapshots: Path | None = None
     parts: Path | None = None
+    snapshot_count: int = 20
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, tuple(task.name for task in TASKS))
+        _between("snapshot_count", self.snapshot_count, 1, 1000, whole=True)
         if self.settings.network == "blind-spot" and self.task != "denoise":
             raise InputError(
                 f"The network blind-spot cannot do {self.task}: it removes noise and nothing else.",
@@ -249,6 +252,7 @@ class Snapshot:
         psnr: see `Progress`.
         width, height: of `pixels`.
         pixels: a preview of it, see `Preview`.
+        loss: see `Progress`.
     """
 
     index: int
@@ -258,6 +262,7 @@ class Snapshot:
     width: int
     height: int
     pixels: bytes = b""
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +280,7 @@ class Result:
         seconds: from reading to writing.
         versions: of the engine, torch and Python.
         warnings: sentences the user should see.
+        parameters: how many numbers the fit adjusted (of one tile); 0 where there was no fit.
     """
 
     output: str
@@ -296,6 +302,7 @@ class Result:
     seconds: float
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    parameters: int = 0
 
 
 Event = Started | Progress | Preview | Snapshot | Result

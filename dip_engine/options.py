@@ -8,14 +8,22 @@ gives in 8-bit levels (σ = 25) and the engine keeps on the 0–1 scale. No torc
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import click
 
 from dip_engine.errors import InputError
 from dip_engine.job import MAX_SEED, Settings
-from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, OPTIMISERS, PRESETS, TASKS
+from dip_engine.tasks import (
+    DTYPES,
+    FACTORS,
+    NETWORK_ALIASES,
+    NETWORKS,
+    OPTIMISERS,
+    PRESETS,
+    TASKS,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,6 +48,24 @@ def parse_color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def parse_networks(text: str) -> dict[str, str]:
+    """Read names such as ``skip,fast`` as {name: network}, in their order.
+
+    Raises:
+        InputError: a name that is no network, or a network that is named twice.
+    """
+    known = {name: name for name in NETWORKS} | NETWORK_ALIASES
+    named: dict[str, str] = {}
+    for name in (part.strip() for part in text.split(",")):
+        if name not in known:
+            choices = f"Choose from: {', '.join(known)}."
+            raise InputError(f"Unknown network {name!r}.", choices)
+        if known[name] in named.values():
+            raise InputError(f"The network {name} is named twice.", "Name each network once.")
+        named[name] = known[name]
+    return named
+
+
 def settings_options(command: Command) -> Command:
     """Give a click command the options of a restoration.
 
@@ -49,6 +75,27 @@ def settings_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def adapted(
+    without: Collection[str], **defaults: object
+) -> Callable[[click.Command], click.Command]:
+    """Give a finished click command other defaults, and take options from it.
+
+    Args:
+        without: names of values whose options go.
+        defaults: by name of their values; none of these is required any more.
+    """
+
+    def adapt(command: click.Command) -> click.Command:
+        command.params = [option for option in command.params if option.name not in without]
+        for option in command.params:
+            if isinstance(option, click.Option) and option.name in defaults:
+                option.default, option.required = defaults[option.name], False
+                option.show_default = True
+        return command
+
+    return adapt
 
 
 def settings_from_options(
@@ -99,6 +146,14 @@ def _color(
 ) -> tuple[int, int, int] | None:
     try:
         return None if text is None else parse_color(text)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def networks_of(_context: click.Context, _parameter: click.Parameter, text: str) -> dict[str, str]:
+    """Let click read an option with `parse_networks`."""
+    try:
+        return parse_networks(text)
     except InputError as error:
         raise click.BadParameter(str(error)) from error
 

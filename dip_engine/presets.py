@@ -187,4 +187,6 @@ def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
         "super-resolution": _SUPER,
         "jpeg": _JPEG,
     }[task]
+    if network == "deep-decoder":  # its z is coarse: what is added to it moves the whole picture
+        latent = replace(latent, z_noise=0.0)
     return replace(latent, network=network, iterations=recipe.iterations)

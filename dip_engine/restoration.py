@@ -243,7 +243,8 @@ class _Restoration:
                 partial(self._join_now, tile, start, step)
             )  # preview and snapshot share it
             yield from self._preview(step.iteration, partial(self._show, tile, join))
-            yield from self.snapshots.take(tile, step.iteration, join, _psnr(step))
+            for snapshot in self.snapshots.take(tile, step.iteration, join, _psnr(step)):
+                yield replace(snapshot, loss=step.loss)
         return steps.value
 
     def _add(self, tile: Tile, result: Array, decibels: float | None) -> Iterator[Event]:

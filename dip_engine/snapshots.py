@@ -27,7 +27,7 @@ from dip_engine.tiling import Mosaic, Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-POINTS, FEWEST = 20, 4  # of the fit; the start comes on top
+FEWEST = 4  # points of the fit; the start comes on top
 MOST_BYTES = 2 * 2**30
 MOST_TIME = 0.2  # of a job, for snapshots that can wait
 
@@ -44,15 +44,16 @@ def check_folder(folder: Path) -> None:
         raise picture.unwritable(folder, error) from error
 
 
-def schedule(iterations: int, bytes_each: int) -> list[int]:
+def schedule(iterations: int, bytes_each: int, most: int) -> list[int]:
     """Return the iterations to be shown: 0 for the start, then equally spaced to the end.
 
     Args:
         iterations: budget of the fit.
         bytes_each: on the disk; few points are taken of a picture that needs much.
+        most: `Job.snapshot_count`.
     """
     room = max(FEWEST, MOST_BYTES // bytes_each - 1)
-    count = min(iterations, POINTS, room)
+    count = min(iterations, most, room)
     return [round(k * iterations / count) for k in range(count + 1)]
 
 
@@ -86,7 +87,8 @@ class Snapshots:
         if folder is not None:
             self.folder = folder
             self.like = replace(finish.source, dtype=np.dtype(np.float32))
-            self.points = schedule(work.recipe.iterations, self._bytes_each())
+            most = finish.job.snapshot_count
+            self.points = schedule(work.recipe.iterations, self._bytes_each(), most)
 
     def __enter__(self) -> Self:
         return self

@@ -28,12 +28,14 @@ class Tally:
         self._iterations: list[int] = []
         self._snapshots: list[int] = []
         self._errors: list[float] = []
+        self._parameters = 0
 
     def add(self, fitted: Fitted, error: float | None) -> None:
         """Note the end of a tile's fit, and the estimated error of its result."""
         self._reasons.append(fitted.reason)
         self._iterations.append(fitted.iterations)
         self._snapshots.append(fitted.iteration)
+        self._parameters = max(self._parameters, fitted.parameters)
         if error is not None:
             self._errors.append(error)
 
@@ -80,6 +82,7 @@ class Tally:
                 "python": platform.python_version(),
             },
             warnings=tuple(self.warnings),
+            parameters=self._parameters,
         )
 
     def _reason(self) -> str:

@@ -59,6 +59,7 @@ TASKS: tuple[Task, ...] = (
 
 PRESETS: tuple[str, ...] = ("fast", "balanced", "best", "paper")
 NETWORKS: tuple[str, ...] = ("skip", "deep-decoder", "up", "blind-spot")
+NETWORK_ALIASES: dict[str, str] = {"fast": "up"}
 FACTORS: tuple[int, ...] = (2, 3, 4, 8)
 OPTIMISERS: tuple[str, ...] = ("adam", "sgd")
 DTYPES: tuple[str, ...] = ("auto", "float32", "bfloat16")

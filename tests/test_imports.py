@@ -12,7 +12,7 @@ import pytest
 import dip_engine
 from dip_engine import gimp
 
-HEAVY = ("torch", "onnxruntime", "skimage", "scipy", "OpenImageIO")
+HEAVY = ("torch", "onnxruntime", "skimage", "scipy", "OpenImageIO", "matplotlib", "av")
 
 
 def modules_after(code: str) -> set[str]:
@@ -41,6 +41,8 @@ finally:
         "import dip_engine",
         "from dip_engine.cli import main; sys.argv[1:] = ['--help']; main()",
         "from dip_engine.cli import main; sys.argv[1:] = ['restore', '--help']; main()",
+        "from dip_engine.cli import main; sys.argv[1:] = ['compare', '--help']; main()",
+        "import dip_engine.comparison_page",
         "from dip_batch.cli import main; sys.argv[1:] = ['--help']; main()",
     ],
 )

@@ -70,6 +70,7 @@ JOBS = st.builds(
     input=PATHS,
     output=PATHS,
     snapshots=st.none() | PATHS,
+    snapshot_count=st.integers(1, 1000),
 )
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Started, COUNTS, COUNTS, COUNTS, WORDS, WORDS, WORDS, st.none() | NUMBERS),
@@ -96,6 +97,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         width=COUNTS,
         height=COUNTS,
         pixels=st.binary(max_size=100),
+        loss=st.none() | NUMBERS,
     ),
     st.builds(
         Result,
@@ -118,6 +120,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         seconds=NUMBERS,
         versions=st.dictionaries(WORDS, WORDS, max_size=3),
         warnings=st.lists(WORDS, max_size=3).map(tuple),
+        parameters=COUNTS,
     ),
 )
 ERRORS = [
@@ -186,6 +189,8 @@ def test_a_short_job_gets_the_defaults() -> None:
         ({"mask": 3}, "cannot be read"),
         ({"snapshots": 3}, "cannot be read"),
         ({"snapshot": "folder"}, "Did you mean snapshots"),
+        ({"snapshot_count": 0}, "from 1 to 1000"),
+        ({"snapshot_count": "20"}, "whole number"),
         ({"mask": "m.png", "mask_color": [1, 2, 3]}, "Both a mask"),
         ({"task": "super-resolution", "mask": "m.png"}, "enlargement"),
         ({"task": "super-resolution", "mask_color": [1, 2, 3]}, "takes no mask"),

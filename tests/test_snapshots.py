@@ -1,6 +1,7 @@
 """The pictures along a fit: when they are taken, what is in them, and what they leave behind."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from dip_engine.finishing import Finish, ValueRange
 from dip_engine.job import Event
 from dip_engine.picture import read
 from dip_engine.problems import JpegRestoration
-from dip_engine.snapshots import FEWEST, MOST_BYTES, POINTS, Snapshots, schedule
+from dip_engine.snapshots import FEWEST, MOST_BYTES, Snapshots, schedule
 from dip_engine.tiling import Mosaic
 
 FAST = {"threads": 1, "device": "cpu", "dtype": "float32", "deterministic": True, "quality": 30}
@@ -55,15 +56,15 @@ def shots(events: list[Event]) -> list[Snapshot]:
     return [event for event in events if isinstance(event, Snapshot)]
 
 
-@given(st.integers(1, 10**6), st.integers(1, 2**34))
-def test_the_schedule_begins_at_the_start_and_ends_with_the_budget(iterations, size):
-    points = schedule(iterations, size)
+@given(st.integers(1, 10**6), st.integers(1, 2**34), st.integers(1, 1000))
+def test_the_schedule_begins_at_the_start_and_ends_with_the_budget(iterations, size, most):
+    points = schedule(iterations, size, most)
     assert points[0] == 0
     assert points[-1] == iterations
     steps = np.diff(points)
     assert steps.min() >= 1
     assert steps.max() - steps.min() <= 1
-    assert min(FEWEST, iterations) <= len(points) - 1 <= POINTS
+    assert min(FEWEST, iterations, most) <= len(points) - 1 <= most
     assert len(points) * size <= MOST_BYTES or len(points) - 1 <= FEWEST
 
 
@@ -71,7 +72,7 @@ def test_the_schedule_begins_at_the_start_and_ends_with_the_budget(iterations, s
     ("iterations", "size", "count"), [(800, 10**6, 20), (7, 1, 7), (99, 2**28, 7)]
 )
 def test_the_schedule_is_as_fine_as_it_may_be(iterations, size, count):
-    assert len(schedule(iterations, size)) == count + 1
+    assert len(schedule(iterations, size, 20)) == count + 1
 
 
 @pytest.mark.parametrize("task", ["denoise", "jpeg", "super-resolution"])
@@ -98,6 +99,14 @@ def test_a_long_fit_has_about_twenty(tmp_path):
     found = shots(list(restore_events(job)))
     assert [s.iteration for s in found] == [round(k * 65 / 20) for k in range(21)]
     assert all(s.psnr is not None for s in found if s.iteration >= 10)
+
+
+def test_a_job_may_ask_for_more_of_them(tmp_path):
+    job = replace(job_of(tmp_path, scene(16, 16), network="up", iterations=65), snapshot_count=65)
+    found = shots(list(restore_events(job)))
+    assert [s.iteration for s in found] == list(range(66))
+    assert all(s.loss is None for s in found[:10])
+    assert all(0 < s.loss < 1 for s in found[10:])
 
 
 def test_they_change_nothing_about_the_result(tmp_path):

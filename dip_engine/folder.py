@@ -1,0 +1,72 @@
+"""A folder of results that appears whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dip_engine.errors import OutputError
+from dip_engine.picture import TEMPORARY_SUFFIX, unwritable
+
+
+@contextmanager
+def new_folder(path: Path, names: Collection[str], *, force: bool) -> Iterator[Path]:
+    """Make a folder beside `path`, which takes its place when the block has ended well.
+
+    Args:
+        path: the folder to make.
+        names: of the files that it gets.
+        force: replace one that is there, if it holds no other files than these.
+
+    Raises:
+        OutputError: `path` is there and may not be replaced, or cannot be written. What was there
+            stays as it was.
+    """
+    try:
+        target = path.resolve()
+        _check(path, names, force=force)
+        fresh, old = (
+            target.with_name(f".{target.name}.{os.getpid()}{end}{TEMPORARY_SUFFIX}")
+            for end in ("", ".old")
+        )
+        fresh.mkdir()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield fresh
+        try:
+            _check(path, names, force=force)  # the work took its time
+            _replace(target, fresh, old)
+        except OSError as error:
+            raise unwritable(path, error) from error
+    finally:
+        for folder in (fresh, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(path: Path, names: Collection[str], *, force: bool) -> None:
+    if not path.exists():
+        return
+    if not force:
+        raise OutputError(f"{path} exists.", "Use --force to replace it.")
+    if not path.is_dir():
+        raise OutputError(f"{path} is a file, not a folder.", "Name a folder.")
+    for file in path.iterdir():
+        if file.name not in names:
+            raise OutputError(
+                f"{path} holds {file.name}, which is not of a comparison.", "Name another folder."
+            )
+
+
+def _replace(target: Path, fresh: Path, old: Path) -> None:
+    if target.exists():
+        target.rename(old)
+    try:
+        fresh.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
