@@ -17,6 +17,7 @@ from dip_engine.job import Event, Job, Progress, Result, Started
 from dip_engine.options import (
     MASKED_TASKS,
     adapted,
+    check_options_of_task,
     networks_of,
     settings_from_options,
     settings_options,
@@ -61,13 +62,18 @@ def cli() -> None:
     "--mask", type=_FILE, help=f"Picture of the same size; white is restored ({MASKED_TASKS})."
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.pass_context
 def restore(
+    context: click.Context,
+    /,
     *,
     picture: Path,
     output: Path,
     task: str,
     mask: Path | None,
     mask_color: tuple[int, int, int] | None,
+    guide: Path | None,
+    kernel: Path | None,
     force: bool,
     **options: Any,
 ) -> None:
@@ -77,9 +83,10 @@ def restore(
     """
     from dip_engine.client import Engine
 
+    check_options_of_task(context, task)
     settings = settings_from_options(**options)
     try:
-        job = Job(task, picture, output, mask, mask_color, settings)
+        job = Job(task, picture, output, mask, mask_color, settings, guide=guide, kernel=kernel)
     except InputError as error:
         raise click.UsageError(str(error)) from error
     _check_output(picture, output, force=force)
@@ -122,7 +129,10 @@ _SAME_FOR_ALL: dict[str, Any] = {
     "-o", "--output", type=_FOLDER, help="Folder to make.  [default: PICTURE-compare beside it]"
 )
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
+@click.pass_context
 def compare(
+    context: click.Context,
+    /,
     *,
     picture: Path,
     networks: dict[str, str],
@@ -130,6 +140,8 @@ def compare(
     task: str,
     mask: Path | None,
     mask_color: tuple[int, int, int] | None,
+    guide: Path | None,
+    kernel: Path | None,
     output: Path | None,
     force: bool,
     **options: Any,
@@ -144,9 +156,10 @@ def compare(
     from dip_engine.folder import new_folder
 
     output = output or picture.with_name(f"{picture.stem}-compare")
+    check_options_of_task(context, task)
     settings = settings_from_options(**_SAME_FOR_ALL, **options)
     try:
-        job = Job(task, picture, output, mask, mask_color, settings)
+        job = Job(task, picture, output, mask, mask_color, settings, guide=guide, kernel=kernel)
         for network in networks.values():
             replace(job, settings=replace(settings, network=network))
     except InputError as error:

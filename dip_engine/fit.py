@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dip_engine import networks
 from dip_engine.average import UNSEEN, Average
@@ -105,7 +105,7 @@ def fit(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
-    optimiser = _optimiser(network, recipe, device)
+    optimiser = _optimiser([*network.parameters(), *_free(problem.operator)], recipe, device)
     average = Average(problem, recipe.average)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(network, average, optimiser)
@@ -160,6 +160,7 @@ def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks
     """Make the recipe's network for pictures of that many channels, with fresh weights."""
     kinds: dict[str, Callable[..., networks.Generator]] = {
         "skip": networks.Skip,
+        "u-net": networks.UNet,
         "up": networks.Up,
         "deep-decoder": networks.DeepDecoder,
         "blind-spot": networks.BlindSpot,
@@ -200,6 +201,8 @@ def weighted_error(
     difference = problem.operator(picture) - observed
     if problem.tolerance is not None:
         difference = difference - difference.clamp(-problem.tolerance, problem.tolerance)
+    if problem.emphasis is not None:
+        difference = problem.emphasis(difference)
     return (weight * difference.square()).sum() / weight.sum().clamp_min(1e-12)
 
 
@@ -276,18 +279,24 @@ def _view(
         cpu=cpu,
         fresh=fresh,
         dtype=dtype,
+        latent=problem.latent,
         start=problem.start if recipe.residual else None,
     )
 
 
+def _free(operator: Callable[[Tensor], Tensor]) -> Iterable[nn.Parameter]:
+    """Return what of an operator is fitted along, such as the kernel of an unknown blur."""
+    return operator.parameters() if isinstance(operator, nn.Module) else ()
+
+
 def _optimiser(
-    network: networks.Generator, recipe: Recipe, device: torch.device
+    parameters: list[nn.Parameter], recipe: Recipe, device: torch.device
 ) -> torch.optim.Optimizer:
     fused = device.type in ("cpu", "cuda", "mps")
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=0.9, fused=fused)
+        return torch.optim.SGD(parameters, momentum=0.9, fused=fused)
     betas = (0.9, 0.99) if recipe.network == "blind-spot" else (0.9, 0.999)
-    return torch.optim.Adam(network.parameters(), betas=betas, fused=fused)
+    return torch.optim.Adam(parameters, betas=betas, fused=fused)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -12,7 +12,9 @@ from torch import Tensor
 from dip_engine import classical
 from dip_engine.errors import MaskError
 from dip_engine.fit import Fitted
+from dip_engine.held_out import best_weight
 from dip_engine.job import Settings
+from dip_engine.plug_and_play import falling, plug_and_play
 from dip_engine.presets import PIXEL_HOLES, TEXT_HOLES, recipe_for
 from dip_engine.problem import Problem
 from dip_engine.problems import OVERLAP, Start, Work, to_array, to_tensor
@@ -20,6 +22,7 @@ from dip_engine.tiling import Tile, plan_tiles, region_of_interest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+FIRST_LEVEL, LAST_LEVEL = 25 / 255, 2 / 255  # what the turns of the start take to be noise
 CONTEXT = 64  # pixels around a hole that the fit learns from, at least
 
 
@@ -77,8 +80,20 @@ class Inpainting(Work):
 
     def start(self, tile: Tile, device: torch.device) -> Start:
         yield 0.0
+        pixels = tile.cut(self.pixels)
         hidden = tile.cut(self.missing) | self._held_pixels(tile)
-        return classical.fill(tile.cut(self.pixels), hidden)
+        smooth = classical.fill(pixels, hidden)
+        if self.hole > TEXT_HOLES:
+            return smooth
+        known = to_tensor((~hidden).astype(np.float32), device)
+        measured = to_tensor(pixels, device)
+
+        def agree(picture: Tensor, _level: float) -> Tensor:
+            return known * measured + (1 - known) * picture
+
+        levels = falling(FIRST_LEVEL, LAST_LEVEL, self.recipe.turns)
+        estimate = yield from plug_and_play(to_tensor(smooth, device), levels, agree)
+        return to_array(agree(estimate, 0.0))
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         known = (~tile.cut(self.unknown)).astype(np.float32)
@@ -105,7 +120,7 @@ class Inpainting(Work):
         if self.hole > TEXT_HOLES:
             return 1.0
         held = self._held_pixels(tile)
-        return _best_weight(tile.cut(self.pixels)[held], start[held], fit[held])
+        return best_weight(tile.cut(self.pixels)[held], start[held], fit[held])
 
     def _held_pixels(self, tile: Tile) -> Array:
         """Choose the same held-out pixels for start, fit and join: bool h×w.
@@ -149,15 +164,3 @@ def _moved_holes(
     counts = np.cumsum(np.bincount(order[copies], minlength=blocks.size))
     held: Array = copies & (order < int(np.searchsorted(counts, wanted, side="right")))
     return held
-
-
-def _best_weight(truth: Array, start: Array, fit: Array) -> float:
-    """Return the weight 0–1 of the fit that predicts held-out values best (least squares)."""
-    if truth.size == 0:
-        return 1.0
-    change = (fit - start).astype(np.float64)
-    gain = float(((truth - start) * change).sum())
-    energy = float((change**2).sum())
-    if energy == 0:
-        return 0.0
-    return min(1.0, max(0.0, gain / energy))

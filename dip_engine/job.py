@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from dip_engine.errors import InputError
-from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, OPTIMISERS, PRESETS, TASKS, find_task
+from dip_engine.tasks import (
+    BLURS,
+    DTYPES,
+    FACTORS,
+    NETWORKS,
+    OPTIMISERS,
+    PRESETS,
+    TASKS,
+    Task,
+    find_task,
+)
 
 MAX_SEED = 2**31 - 1
-_OPTIONAL_PATHS = ("mask", "snapshots", "parts")
+_OPTIONAL_PATHS = ("mask", "snapshots", "guide", "kernel", "parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,11 @@ class Settings:
         preview_seconds: least time between two previews; 0 sends none.
         preview_side: longest side of a preview, in pixels.
         strength: 0–1, how much of the restoration goes into the result; the rest is the input.
+        blur: shape of the blur: ``gaussian``, ``motion``, ``defocus`` or ``unknown``; a kernel in
+            the job goes before it.
+        blur_size: standard deviation of a Gaussian, length of a motion, radius of a defocused
+            disc, or the greatest extent of an unknown blur, in pixels; None for a usual one.
+        blur_angle: direction of a motion in degrees, 0 = horizontal, counterclockwise.
         optimiser: ``adam`` or ``sgd``.
         fit_only: the result is the fit alone, without its classical start.
     """
@@ -58,6 +73,9 @@ class Settings:
     preview_seconds: float = 0.0
     preview_side: int = 512
     strength: float = 1.0
+    blur: str = "unknown"
+    blur_size: float | None = None
+    blur_angle: float = 0.0
     optimiser: str = "adam"
     fit_only: bool = False
 
@@ -77,6 +95,9 @@ class Settings:
         _between("preview_seconds", self.preview_seconds, 0.0, 3600.0)
         _between("preview_side", self.preview_side, 16, 16384, whole=True)
         _between("strength", self.strength, 0.0, 1.0)
+        _one_of("blur", self.blur, BLURS)
+        _between("blur_size", self.blur_size, 0.3, 200.0, optional=True)
+        _between("blur_angle", self.blur_angle, -360.0, 360.0)
         _one_of("optimiser", self.optimiser, OPTIMISERS)
         for name in ("deterministic", "fit_only"):
             if not isinstance(getattr(self, name), bool):
@@ -102,6 +123,9 @@ class Job:
         snapshots: existing folder for full-size pictures along the fit, or None; what is in it
             stays, however the job ends.
         snapshot_count: how many pictures along the fit there are at most; the start comes on top.
+        guide: second picture of the same size for the tasks that have one (strokes of colour, the
+            picture taken with flash), or None.
+        kernel: picture or ``.npy`` of the blur, for deblurring; or None.
         parts: existing folder for ``start.npy`` and ``fit.npy``, float32 H×W×C: the classical start
             and the fit that the result was joined from; or None.
     """
@@ -113,6 +137,8 @@ class Job:
     mask_color: tuple[int, int, int] | None = None
     settings: Settings = field(default_factory=Settings)
     snapshots: Path | None = None
+    guide: Path | None = None
+    kernel: Path | None = None
     parts: Path | None = None
     snapshot_count: int = 20
 
@@ -124,7 +150,10 @@ class Job:
                 f"The network blind-spot cannot do {self.task}: it removes noise and nothing else.",
                 "Leave the network out, or choose skip, up or deep-decoder.",
             )
-        if not self._takes_mask and (self.mask is not None or self.mask_color is not None):
+        self._check_guide()
+        if self.kernel is not None and self.task != "deblur":
+            raise InputError(f"The task {self.task} takes no kernel.", "Leave the kernel out.")
+        if not self._task.takes_mask and (self.mask is not None or self.mask_color is not None):
             raise InputError(
                 f"The task {self.task} takes no mask: an enlargement changes the whole picture.",
                 "Leave the mask out.",
@@ -133,6 +162,23 @@ class Job:
             raise InputError("Both a mask file and a mask colour were given.", "Give one of them.")
         if self.mask_color is not None and not all(0 <= c <= 255 for c in self.mask_color):
             raise InputError(f"mask_color {self.mask_color} is no colour.", "Try ff0000.")
+
+    def _check_guide(self) -> None:
+        task = self._task
+        if self.guide is not None and not task.guide:
+            raise InputError(f"The task {self.task} takes no second picture.", "Leave it out.")
+        if self.guide is not None or not task.guide:
+            return
+        if self.task == "colourise":
+            raise InputError(
+                f"{self.input} does not tell its colours: any colour of the right lightness gives "
+                "the same gray.",
+                "Paint some strokes of colour on a copy and give it as the second picture.",
+            )
+        raise InputError(
+            f"The task {self.task} needs a second picture: the {task.guide_title}.",
+            "Give it too, of the same size.",
+        )
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Job:
@@ -172,13 +218,13 @@ class Job:
     @property
     def needs_mask(self) -> bool:
         """True when the task cannot run without a mask."""
-        task = find_task(self.task)
-        return task is not None and task.needs_mask
+        return self._task.needs_mask
 
     @property
-    def _takes_mask(self) -> bool:
+    def _task(self) -> Task:
         task = find_task(self.task)
-        return task is not None and task.takes_mask
+        assert task is not None, "checked first"
+        return task
 
 
 @dataclass(frozen=True, slots=True)

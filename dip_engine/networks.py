@@ -195,8 +195,17 @@ class Up(Generator):
 
     latent_scale = 2
 
-    def __init__(self, outputs: int = 3, *, width: int = 64, scales: int = 4, top: int = 32):
+    def __init__(
+        self,
+        outputs: int = 3,
+        *,
+        inputs: int = 32,
+        width: int = 64,
+        scales: int = 4,
+        top: int = 32,
+    ) -> None:
         super().__init__()
+        self.inputs = inputs
         self.multiple = 2 ** (scales + 1)
         self.minimum = 2 * self.multiple
         self.body = Hourglass(self.inputs, (width,) * scales, (4,) * scales)
@@ -206,6 +215,41 @@ class Up(Generator):
     def forward(self, z: Tensor) -> Tensor:
         x = self.top(enlarge(self.body(z), "bilinear"))
         return torch.sigmoid(self.head(x).float())
+
+
+class UNet(Generator):
+    """The U-Net: what the encoder saw at each scale is handed over whole to the decoder.
+
+    Source: Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015; as a prior in Ulyanov et al. 2018.
+    """
+
+    def __init__(
+        self, outputs: int = 3, *, inputs: int = 32, channels: Sequence[int] = (32, 64, 128, 128)
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.multiple = 2 ** (len(channels) - 1)
+        self.minimum = 2 * self.multiple
+        self.first = _twice(inputs, channels[0])
+        self.downs = nn.ModuleList(_twice(a, b, stride=2) for a, b in pairwise(channels))
+        self.ups = nn.ModuleList(_twice(a + b, a) for a, b in pairwise(channels))
+        self.head = Convolution(channels[0], outputs, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.first(z)
+        seen = [x]
+        for down in self.downs:
+            x = down(x)
+            seen.append(x)
+        for up, before in zip(reversed(self.ups), reversed(seen[:-1]), strict=True):
+            x = up(torch.cat([before, enlarge(x, "bilinear")], 1))
+        return torch.sigmoid(self.head(x).float())
+
+
+def _twice(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        Normalised(inputs, outputs, 3, stride=stride), Normalised(outputs, outputs, 3)
+    )
 
 
 class DeepDecoder(Generator):
@@ -316,7 +360,7 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def latent(
+def draw_latent(
     network: Generator, height: int, width: int, generator: torch.Generator, *, grid: bool = False
 ) -> Tensor:
     """Return the fixed input z of a fit: 1×inputs×h×w for a padded picture of height×width.
@@ -329,3 +373,12 @@ def latent(
         y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(0, 1, w), indexing="ij")
         return torch.stack([x, y])[None]
     return 0.1 * torch.rand(1, network.inputs, h, w, generator=generator)
+
+
+def fit_latent(network: Generator, picture: Tensor, height: int, width: int) -> Tensor:
+    """Return a picture (1×c×h×w) as the input of a network for a padded picture of height×width."""
+    below, right = height - picture.shape[2], width - picture.shape[3]
+    padded = F.pad(picture, [0, right, 0, below], mode="replicate")
+    if network.latent_scale == 1:
+        return padded
+    return F.avg_pool2d(padded, network.latent_scale)

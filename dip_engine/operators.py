@@ -2,6 +2,7 @@
 
     identity          y = x                          denoise, inpaint, JPEG in the paper
     lanczos           y = (x ∗ k)↓f                  super-resolution
+    blur              y = k ∗ x, what k covers       deblurring
     block DCT         c = D x                        JPEG: the coefficients that were rounded
 
 All act on 1×C×H×W float32 tensors, are linear and differentiable.
@@ -13,7 +14,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Lanczos:
@@ -44,6 +45,63 @@ class Lanczos:
         columns = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
         x = F.conv2d(x, rows, stride=(self.factor, 1), groups=channels)
         return F.conv2d(x, columns, stride=(1, self.factor), groups=channels)
+
+
+class Blur:
+    """Convolution with a kernel, where the kernel lies wholly inside the picture.
+
+    The picture is larger than its blur by the kernel's radius on each side: what is beyond the
+    border of a photo has been blurred into it.
+
+    Args:
+        kernel: k×k with odd k, sums to 1.
+        height, width: of the picture.
+    """
+
+    def __init__(self, kernel: Tensor, height: int, width: int) -> None:
+        self.size = height, width
+        self.radius = kernel.shape[0] // 2
+        self.transfer = torch.fft.rfft2(spread(kernel, self.size))
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Return the blurred picture: 1×C×(H − 2·radius)×(W − 2·radius)."""
+        height, width = self.size
+        # The transform joins opposite borders; what that touches is cut off.
+        blurred = torch.fft.irfft2(torch.fft.rfft2(picture) * self.transfer, s=self.size)
+        r = self.radius
+        seen: Tensor = blurred[..., r : height - r, r : width - r]
+        return seen
+
+
+class FreeBlur(nn.Module):
+    """A blur whose kernel is fitted too: the softmax of its parameters.
+
+    Args:
+        kernel: k×k to begin with, sums to 1.
+        height, width: of the blurred picture.
+    """
+
+    def __init__(self, kernel: Tensor, height: int, width: int) -> None:
+        super().__init__()
+        border = 2 * (kernel.shape[0] // 2)
+        self.size = height + border, width + border
+        # A value of 0 would never come back.
+        self.logits = nn.Parameter((kernel / kernel.max() + 1e-3).log())
+
+    def kernel(self) -> Tensor:
+        """Return the kernel of now."""
+        return self.logits.flatten().softmax(0).view_as(self.logits)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the blurred picture, see `Blur`."""
+        return Blur(self.kernel(), *self.size)(picture)
+
+
+def spread(kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a kernel as a picture of a size, its centre in the corner."""
+    side = kernel.shape[0]
+    large = F.pad(kernel, [0, size[1] - side, 0, size[0] - side])
+    return large.roll((-(side // 2), -(side // 2)), (0, 1))
 
 
 def identity(picture: Tensor) -> Tensor:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from dip_engine.errors import InputError
 from dip_engine.job import MAX_SEED, Settings
 from dip_engine.tasks import (
+    BLURS,
     DTYPES,
     FACTORS,
     NETWORK_ALIASES,
@@ -23,6 +26,7 @@ from dip_engine.tasks import (
     OPTIMISERS,
     PRESETS,
     TASKS,
+    find_task,
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,6 +35,11 @@ MASKED_TASKS = ", ".join(task.name for task in TASKS if task.takes_mask)
 """The tasks for which a mask says where the picture may change, for help texts."""
 
 _DEFAULTS = Settings()
+_FILE = click.Path(path_type=Path, dir_okay=False)
+# What the options of the command lines are about, where it is not their own name.
+_ABOUT = {"noise_level": "noise_std", "kernel": "blur"}
+_MASKS = ("mask", "mask_dir", "mask_color")
+_GUIDES = ("guide", "guide_dir")
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -69,12 +78,43 @@ def parse_networks(text: str) -> dict[str, str]:
 def settings_options(command: Command) -> Command:
     """Give a click command the options of a restoration.
 
-    The command receives ``task`` (a name of `TASKS`), ``mask_color`` (0–255 RGB or None), and the
-    keywords of `settings_from_options`.
+    The command receives ``task`` (a name of `TASKS`), ``mask_color`` (0–255 RGB or None),
+    ``guide`` and ``kernel`` (paths or None), and the keywords of `settings_from_options`.
     """
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def check_options_of_task(context: click.Context, name: str) -> None:
+    """Refuse an option that would silently do nothing for a task.
+
+    Raises:
+        click.UsageError: there is one, or there are two masks or two second pictures.
+    """
+    task = find_task(name)
+    assert task is not None, "click has checked the name"
+    every = {option for other in TASKS for option in other.options}
+    given = [
+        option
+        for option in context.params
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+    ]
+    for option in given:
+        about = _ABOUT.get(option, option)
+        useless = about in every and about not in task.options
+        useless |= option in _MASKS and not task.takes_mask
+        useless |= option in _GUIDES and not task.guide
+        if useless:
+            raise click.UsageError(f"{_flag(option)} means nothing for the task {name}.")
+    for group in (_MASKS, _GUIDES):
+        several = [_flag(option) for option in given if option in group]
+        if len(several) > 1:
+            raise click.UsageError(f"Give one of {' and '.join(several)}, not both.")
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
 
 
 def adapted(
@@ -112,6 +152,9 @@ def settings_from_options(
     deterministic: bool,
     time_limit: float | None,
     strength: float,
+    blur: str,
+    blur_size: float | None,
+    blur_angle: float,
     optimiser: str,
     fit_only: bool,
 ) -> Settings:
@@ -134,6 +177,9 @@ def settings_from_options(
             deterministic=deterministic,
             time_limit=time_limit,
             strength=strength,
+            blur=blur,
+            blur_size=blur_size,
+            blur_angle=blur_angle,
             optimiser=optimiser,
             fit_only=fit_only,
         )
@@ -209,6 +255,38 @@ _OPTIONS = (
         "--quality",
         type=click.IntRange(1, 100),
         help="JPEG quality of the picture.  [default: read from the file]",
+    ),
+    click.option(
+        "--blur",
+        type=click.Choice(BLURS),
+        default=_DEFAULTS.blur,
+        show_default=True,
+        help="Shape of the blur; an unknown one is found.",
+    ),
+    click.option(
+        "--blur-size",
+        type=click.FloatRange(0.3, 200),
+        metavar="PIXELS",
+        help="Standard deviation of a Gaussian (2), length of a motion (15), radius of a defocused "
+        "disc (4), greatest extent of an unknown blur (21).",
+    ),
+    click.option(
+        "--blur-angle",
+        type=click.FloatRange(-360, 360),
+        default=_DEFAULTS.blur_angle,
+        metavar="DEGREES",
+        help="Direction of a motion: 0 is horizontal, 90 vertical, counterclockwise.",
+    ),
+    click.option(
+        "--guide",
+        type=_FILE,
+        help="Second picture of the same size: the one with strokes of colour (colourise) or the "
+        "one taken with flash (flash).",
+    ),
+    click.option(
+        "--kernel",
+        type=_FILE,
+        help="Picture of the blur of a point, for deblur; goes before --blur.",
     ),
     click.option(
         "--mask-color",

@@ -33,6 +33,7 @@ class Recipe:
         crop: side of the random window that one iteration of the blind-spot network sees.
         hold_out: share of the known values hidden from the loss.
         patience, gain: see `stopping.HeldOut`.
+        turns: of the classical start, where it takes turns with the non-local estimate.
         share: weight of the fit when it is averaged with the classical estimate (denoise, JPEG).
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     hold_out: float = 0.02
     patience: int = 200
     gain: float = 1e-3
+    turns: int = 0
     share: float = 1.0
 
 
@@ -69,7 +71,7 @@ _BLIND = Recipe(
     share=0.25,
 )
 # A short fit must not slow down early: its cosine ends high.
-_FILL = Recipe("up", 500, cosine=True, floor=0.3, patience=150)
+_FILL = Recipe("up", 500, cosine=True, floor=0.3, patience=150, turns=12)
 _SUPER = Recipe("up", 300, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0)
 _JPEG = Recipe(
     "up",
@@ -83,6 +85,26 @@ _JPEG = Recipe(
     share=0.3,
 )
 
+_DEBLUR = Recipe("up", 500, cosine=True, floor=0.3, hold_out=0.0, patience=0, turns=6, share=0.4)
+# Both are shown a picture instead of noise: the net sees it at full size.
+_FLASH = Recipe(
+    "skip",
+    400,
+    build={"inputs": 3, "channels": (32, 64, 64, 64), "skips": (16,) * 4},
+    cosine=True,
+    floor=0.3,
+    patience=150,
+)
+_COLOUR = Recipe(
+    "skip",
+    300,
+    build={"inputs": 3, "channels": (32, 64, 64, 64, 64), "skips": (4,) * 5},
+    cosine=True,
+    floor=0.3,
+    hold_out=0.1,
+    patience=150,
+)
+
 _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100),
@@ -90,9 +112,9 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_BLIND, iterations=6000, patience=2000),
     },
     "inpaint": {
-        "fast": replace(_FILL, iterations=250, floor=0.7),
+        "fast": replace(_FILL, iterations=250, floor=0.7, turns=5),
         "balanced": _FILL,
-        "best": replace(_FILL, iterations=1200, floor=0.02, patience=300),
+        "best": replace(_FILL, iterations=1200, floor=0.02, patience=300, turns=24),
     },
     "super-resolution": {
         "fast": replace(_SUPER, iterations=150, floor=0.6),
@@ -104,10 +126,42 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "balanced": _JPEG,
         "best": replace(_JPEG, iterations=60),
     },
+    "colourise": {
+        "fast": replace(_COLOUR, iterations=100),
+        "balanced": _COLOUR,
+        "best": replace(_COLOUR, iterations=800),
+    },
+    "flash": {
+        "fast": replace(_FLASH, iterations=100),
+        "balanced": _FLASH,
+        "best": replace(_FLASH, iterations=1200),
+    },
+    "kernel": {  # of an unknown blur, beside a gray picture
+        "fast": replace(_DEBLUR, iterations=200),
+        "balanced": replace(_DEBLUR, iterations=500),
+        "best": replace(_DEBLUR, iterations=1000),
+    },
+    "deblur": {
+        "fast": replace(_DEBLUR, iterations=150, floor=0.6, turns=4, share=0.2),
+        "balanced": _DEBLUR,
+        "best": replace(_DEBLUR, iterations=2000, floor=0.02, turns=8, share=0.5),
+    },
 }
 
-_PAPER = Recipe("skip", 3000, z_noise=1 / 30, hold_out=0.0, patience=0)
+_PAPER = Recipe("skip", 3000, z_noise=1 / 30, hold_out=0.0, patience=0, turns=6)
 _HOLE = replace(_PAPER, iterations=5001, z_noise=0.03, average=0.0, grid=True)
+
+_SMALL_NET = {"inputs": 3, "channels": (8, 16, 32, 64, 128), "skips": (0, 0, 0, 4, 4)}
+_FLASH_NET = {"inputs": 3, "upsample": ("nearest", "nearest", *("bilinear",) * 3)}
+_BLUR = replace(_PAPER, iterations=5000, z_noise=0.0, average=0.0)
+_PAPERS = {
+    "denoise": _PAPER,
+    "jpeg": replace(_PAPER, iterations=2400, build=_SMALL_NET),
+    "flash": replace(_PAPER, iterations=601, learning_rate=0.1, z_noise=0.0, build=_FLASH_NET),
+    "colourise": replace(_PAPER, z_noise=0.0, build={"inputs": 3}),
+    "deblur": _BLUR,
+    "kernel": _BLUR,
+}
 
 # The sizes of holes for which the paper changes its network, in pixels from their edge.
 PIXEL_HOLES = 2.5
@@ -139,19 +193,16 @@ def recipe_for(
 
 
 def _paper(task: str, factor: int, noise_std: float | None, hole: float) -> Recipe:
-    """Return the settings of the paper's published code."""
-    if task == "denoise":
-        strong = noise_std is not None and noise_std > 37.5 / 255
-        return replace(_PAPER, iterations=1800, z_noise=1 / 20) if strong else _PAPER
-    if task == "jpeg":
-        build = {"inputs": 3, "channels": (8, 16, 32, 64, 128), "skips": (0, 0, 0, 4, 4)}
-        return replace(_PAPER, iterations=2400, build=build)
+    """Return the settings of the paper's published code; where it has none, its usual ones."""
+    strong = task == "denoise" and noise_std is not None and noise_std > 37.5 / 255
+    if strong:
+        return replace(_PAPER, iterations=1800, z_noise=1 / 20)
     if task == "super-resolution":
         many = factor > 4
         return replace(
             _PAPER, iterations=4000 if many else 2000, z_noise=0.05 if many else 0.03, average=0.0
         )
-    return _paper_inpaint(hole)
+    return _paper_inpaint(hole) if task == "inpaint" else _PAPERS[task]
 
 
 def _paper_inpaint(hole: float) -> Recipe:
@@ -186,7 +237,18 @@ def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
         "inpaint": _FILL,
         "super-resolution": _SUPER,
         "jpeg": _JPEG,
+        "deblur": _DEBLUR,
+        "kernel": _DEBLUR,
+        "flash": _FLASH,
+        "colourise": _COLOUR,
     }[task]
     if network == "deep-decoder":  # its z is coarse: what is added to it moves the whole picture
-        latent = replace(latent, z_noise=0.0)
-    return replace(latent, network=network, iterations=recipe.iterations)
+        return replace(latent, z_noise=0.0, network=network, build={}, iterations=recipe.iterations)
+    shown = {name: latent.build[name] for name in ("inputs",) if name in latent.build}
+    return replace(
+        latent,
+        network=network,
+        build=shown,
+        iterations=recipe.iterations,
+        turns=recipe.turns,
+    )

@@ -21,6 +21,8 @@ class Problem:
         operator: A, from 1×C×height×width to the shape of y.
         tolerance: shape of y; a difference A(x) − y within ± this tells nothing, as of a JPEG
             coefficient that was rounded. None for an exact measurement.
+        emphasis: filter for the difference A(x) − y, of its shape, before it is squared; or None.
+        latent: 1×c×height×width picture that the network is shown instead of noise, or None.
         start: 1×C×height×width classical estimate, shown where the network has not yet answered,
             or None.
     """
@@ -31,6 +33,8 @@ class Problem:
     width: int
     operator: Callable[[Tensor], Tensor] = identity
     tolerance: Tensor | None = None
+    emphasis: Callable[[Tensor], Tensor] | None = None
+    latent: Tensor | None = None
     start: Tensor | None = None
 
     @property

@@ -15,27 +15,19 @@ import numpy as np
 
 from dip_engine import masks, picture
 from dip_engine.clock import Clock
+from dip_engine.colourisation import in_colour
 from dip_engine.device import as_dip_error, choose_device, choose_format, prepared
-from dip_engine.errors import DipError, InputError, MaskError, ResultError
+from dip_engine.errors import DipError, InputError, ResultError
 from dip_engine.finishing import Finish, ValueRange
 from dip_engine.fit import Fitted, Step, fit
-from dip_engine.inpainting import Inpainting
 from dip_engine.job import Event, Job, Preview, Progress, Result, Started
-from dip_engine.jpeg import find_quality
 from dip_engine.parts import Parts
-from dip_engine.picture import Picture
-from dip_engine.problems import (
-    OVERLAP,
-    Denoising,
-    Enlarging,
-    JpegRestoration,
-    Start,
-    Work,
-)
+from dip_engine.problems import OVERLAP, Start
 from dip_engine.snapshots import Snapshots, check_folder
 from dip_engine.stopping import psnr
 from dip_engine.tally import Tally
-from dip_engine.tiling import Mosaic, Tile, region_of_interest
+from dip_engine.tiling import Mosaic, Tile
+from dip_engine.works import make_work
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Yielded = TypeVar("Yielded")
@@ -109,13 +101,15 @@ class _Restoration:
         self.device = choose_device(job.settings.device)
         self.dtype = choose_format(self.device, job.settings)
         source = picture.read(job.input)
+        if job.task == "colourise":
+            source = in_colour(source)
         picture.check_target(job.output, has_alpha=source.alpha is not None)
         for folder in (job.snapshots, job.parts):
             if folder is not None:
                 check_folder(folder)
         mask = masks.find_mask(job, source)
         values = ValueRange.of(source.pixels)
-        self.work = work = self._work(source, values, mask)
+        self.work = work = make_work(job, source, values, mask, self.tally.warnings)
         width, height = source.width * work.factor, source.height * work.factor
         _check_size(job, width, height)
         started = Started(
@@ -147,34 +141,6 @@ class _Restoration:
         self.parts.write(self.finish)
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
-
-    def _work(self, source: Picture, values: ValueRange, mask: Array | None) -> Work:
-        job, settings = self.job, self.job.settings
-        pixels = values.to_unit(source.pixels)
-        if job.task == "denoise":
-            if settings.noise_std is not None:
-                std = min(1.0, settings.noise_std / values.width)
-                settings = replace(settings, noise_std=std)
-            denoising = Denoising(pixels, settings, _opaque(source))
-            if not denoising.noise_std and np.ptp(pixels) > 0:
-                self.tally.warnings.append("No noise was found; tell its level with --noise-level.")
-            return denoising
-        if job.task == "super-resolution":
-            return Enlarging(pixels, settings)
-        if job.task == "inpaint" and mask is not None:
-            try:
-                return Inpainting(pixels, mask, settings, masks.hidden_by(source, mask))
-            except MaskError as error:
-                raise MaskError(f"{job.input}: {error.sentence}", error.hint) from error
-        quality = settings.quality or source.quality or find_quality(pixels)
-        if quality is None:
-            raise InputError(
-                f"{job.input} shows no traces of JPEG compression.",
-                "If it was compressed, tell how strongly with --quality.",
-            )
-        if quality >= 95:
-            self.tally.warnings.append(f"JPEG quality {quality}: there is little to restore.")
-        return JpegRestoration(pixels, quality, settings)
 
     def _tile(self, tile: Tile, index: int) -> Iterator[Event]:
         work, count = self.work, len(self.work.tiles)
@@ -308,10 +274,3 @@ def _check_size(job: Job, width: int, height: int) -> None:
             f"{job.input} would become {width}×{height} pixels, which is too many.",
             "Choose a smaller factor.",
         )
-
-
-def _opaque(source: Picture) -> Tile:
-    """Return the smallest rectangle that holds all pixels that can be seen."""
-    if source.alpha is None or not source.alpha.any():
-        return Tile(0, 0, source.height, source.width)
-    return region_of_interest(source.alpha, 0)

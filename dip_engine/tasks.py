@@ -19,6 +19,8 @@ class Task:
         takes_mask: a mask (white = restore) can say where the picture may change.
         needs_mask: the task cannot run without one.
         options: names of the `Settings` fields that matter for this task beyond the common ones.
+        guide: ending of the second picture's name, e.g. ``flash``; empty if the task takes none.
+        guide_title: what a user reads of it.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Task:
     takes_mask: bool = True
     needs_mask: bool = False
     options: tuple[str, ...] = ()
+    guide: str = ""
+    guide_title: str = ""
 
 
 TASKS: tuple[Task, ...] = (
@@ -55,12 +59,34 @@ TASKS: tuple[Task, ...] = (
         "Remove blocks and ringing of strong JPEG compression.",
         options=("quality",),
     ),
+    Task(
+        "deblur",
+        "Deblur",
+        "Undo a blur of known shape, or find the shape.",
+        options=("blur", "blur_size", "blur_angle", "noise_std"),
+    ),
+    Task(
+        "colourise",
+        "Colourise",
+        "Spread the colours of a few strokes over a gray picture.",
+        guide="hints",
+        guide_title="picture with strokes of colour",
+    ),
+    Task(
+        "flash",
+        "Flash / no-flash",
+        "Restore a dark, noisy picture with the help of one taken with flash.",
+        options=("noise_std",),
+        guide="flash",
+        guide_title="picture taken with flash",
+    ),
 )
 
 PRESETS: tuple[str, ...] = ("fast", "balanced", "best", "paper")
-NETWORKS: tuple[str, ...] = ("skip", "deep-decoder", "up", "blind-spot")
+NETWORKS: tuple[str, ...] = ("skip", "u-net", "deep-decoder", "up", "blind-spot")
 NETWORK_ALIASES: dict[str, str] = {"fast": "up"}
 FACTORS: tuple[int, ...] = (2, 3, 4, 8)
+BLURS: tuple[str, ...] = ("unknown", "gaussian", "motion", "defocus")
 OPTIMISERS: tuple[str, ...] = ("adam", "sgd")
 DTYPES: tuple[str, ...] = ("auto", "float32", "bfloat16")
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dip_engine.networks import Generator, latent
+from dip_engine.networks import Generator, draw_latent, fit_latent
 from dip_engine.presets import Recipe
 
 DROPPED = 0.3
@@ -55,6 +55,7 @@ class LatentView:
         cpu: generator of z itself, the same on every device.
         fresh: generator on the device, for the noise of each iteration.
         dtype: number format of the network.
+        latent: 1×c×H×W, shown instead of noise; or None.
         start: 1×C×H×W; the network's answer is added to it (±1), or None.
     """
 
@@ -68,10 +69,14 @@ class LatentView:
         cpu: torch.Generator,
         fresh: torch.Generator,
         dtype: torch.dtype,
+        latent: Tensor | None = None,
         start: Tensor | None = None,
     ) -> None:
         padded = network.padded_size(height, width)
-        z = latent(network, *padded, cpu, grid=recipe.grid)
+        if latent is None or latent.shape[1] != network.inputs:  # Deep Decoder takes noise alone
+            z = draw_latent(network, *padded, cpu, grid=recipe.grid)
+        else:
+            z = fit_latent(network, latent, *padded)
         self.z = z.to(fresh.device, dtype).contiguous(memory_format=torch.channels_last)
         self.size = height, width
         self.z_noise = recipe.z_noise

@@ -247,6 +247,21 @@ def test_masks_are_found_by_relative_path(photos: Path, tmp_path: Path) -> None:
     assert "img10_mask.png" in problems["img10.png"].hint
 
 
+def test_second_pictures_are_found_by_the_ending_of_their_task(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    make(folder / "room.jpg")
+    make(folder / "hall.jpg")
+    flash = make(folder / "room_flash.png")
+    make(folder / "other_hints.png")
+    plan = make_plan(Request((folder,), task="flash", guide_dir=folder))
+    found = {item.name: item.guide for item in plan.items}
+    assert found == {"hall.jpg": None, "other_hints.png": None, "room.jpg": flash}
+    problem = next(item.problem for item in plan.items if item.name == "hall.jpg")
+    assert problem is not None
+    assert "picture with flash" in problem.sentence
+    assert "hall_flash.png" in problem.hint
+
+
 def test_masks_among_the_pictures_are_no_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     make(folder / "a.jpg")

@@ -189,7 +189,13 @@ def test_what_is_no_colour(text: str) -> None:
 def test_options_become_settings() -> None:
     @click.command
     @settings_options
-    def command(task: str, mask_color: tuple[int, int, int] | None, **options: object) -> object:
+    def command(
+        task: str,
+        mask_color: tuple[int, int, int] | None,
+        guide: Path | None,
+        kernel: Path | None,
+        **options: object,
+    ) -> object:
         return task, mask_color, settings_from_options(**options)  # type: ignore[arg-type]
 
     task, color, settings = command.main(

@@ -203,7 +203,7 @@ def test_without_truth_the_engine_s_estimate_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--networks", "up,unet9"), 2, "Choose from: skip, deep-decoder, up, "),
+        (("--networks", "up,unet9"), 2, "Choose from: skip, u-net, deep-decoder, up, "),
         (("--networks", ""), 2, "Unknown network ''"),
         (("--networks", "up,fast"), 2, "fast is named twice"),
         (("--networks", "up,blind-spot", "--task", "jpeg"), 2, "blind-spot cannot do jpeg"),

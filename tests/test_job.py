@@ -61,12 +61,20 @@ TAKES_MASK = {task.name for task in TASKS if task.takes_mask}
 WAYS = st.tuples(st.sampled_from([task.name for task in TASKS]), SETTINGS).filter(
     lambda way: way[0] == "denoise" or way[1].network != "blind-spot"
 )
+TAKES_GUIDE = {task.name for task in TASKS if task.guide}
 JOBS = st.builds(
-    lambda mask, way, **values: Job(
-        task=way[0], settings=way[1], **values, **(mask if way[0] in TAKES_MASK else {})
+    lambda mask, way, guide, kernel, **values: Job(
+        task=way[0],
+        settings=way[1],
+        **values,
+        **(mask if way[0] in TAKES_MASK else {}),
+        guide=guide if way[0] in TAKES_GUIDE else None,
+        kernel=kernel if way[0] == "deblur" else None,
     ),
     MASKS,
     WAYS,
+    PATHS,
+    st.none() | PATHS,
     input=PATHS,
     output=PATHS,
     snapshots=st.none() | PATHS,

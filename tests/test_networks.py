@@ -11,8 +11,8 @@ from dip_engine.networks import (
     Generator,
     Skip,
     Up,
+    draw_latent,
     initialise,
-    latent,
     parameter_count,
 )
 from dip_engine.presets import recipe_for
@@ -52,21 +52,21 @@ def test_a_latent_network_makes_a_picture_of_the_padded_size(make, size):
     height, width = network.padded_size(*size)
     assert height >= size[0]
     assert width >= size[1]
-    picture = network(latent(network, height, width, seeded()))
+    picture = network(draw_latent(network, height, width, seeded()))
     assert picture.shape[-2:] == (height, width)
     assert picture.min() >= 0
     assert picture.max() <= 1
 
 
 def test_the_latent_code_is_uniform_up_to_a_tenth():
-    z = latent(Skip(), 256, 256, seeded())
+    z = draw_latent(Skip(), 256, 256, seeded())
     assert z.shape == (1, 32, 256, 256)
     assert 0 <= z.min() < 0.001
     assert 0.099 < z.max() <= 0.1
 
 
 def test_the_grid_holds_the_coordinates():
-    z = latent(Skip(inputs=2), 64, 32, seeded(), grid=True)
+    z = draw_latent(Skip(inputs=2), 64, 32, seeded(), grid=True)
     assert z.shape == (1, 2, 64, 32)
     assert torch.equal(z[0, 0, 5], torch.linspace(0, 1, 32))
     assert torch.equal(z[0, 1, :, 5], torch.linspace(0, 1, 64))

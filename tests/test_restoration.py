@@ -26,7 +26,7 @@ from dip_engine import (
 from dip_engine.inpainting import Inpainting
 from dip_engine.jpeg import find_quality
 from dip_engine.problems import Denoising, quarters, together
-from dip_engine.tasks import TASKS
+from dip_engine.tasks import NETWORKS, TASKS
 
 QUICK = {"iterations": 12, "threads": 1}
 
@@ -254,30 +254,39 @@ def test_every_mode_keeps_its_channels_and_its_alpha(tmp_path, mode):
             assert np.array_equal(np.asarray(after)[:10], hidden)
 
 
-@pytest.mark.parametrize("network", ["skip", "up", "deep-decoder", "blind-spot"])
+def what_else(tmp_path: Path, task: str) -> dict[str, Path]:
+    """Return the mask or second picture that a task needs beside `scene`."""
+    if task == "inpaint":
+        return {"mask": save(tmp_path / "m.png", text_mask())}
+    if task == "colourise":
+        strokes = np.dstack([scene(), text_mask()])
+        return {"guide": save(tmp_path / "strokes.png", strokes)}
+    return {"guide": save(tmp_path / "flash.png", scene())} if task == "flash" else {}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_every_task_runs_with_every_network(tmp_path, task, network):
-    mask = save(tmp_path / "m.png", text_mask()) if task == "inpaint" else None
     source = save(tmp_path / "a.png", scene())
-    options = settings(iterations=2, factor=2, quality=30, network=network)
+    options = settings(iterations=2, factor=2, quality=30, network=network, blur_size=5.0)
+    more = what_else(tmp_path, task)
     if network == "blind-spot" and task != "denoise":
         with pytest.raises(InputError, match="blind-spot"):
-            Job(task, source, tmp_path / "b.png", mask=mask, settings=options)
+            Job(task, source, tmp_path / "b.png", settings=options, **more)
         return
-    job = Job(task, source, tmp_path / "b.png", mask=mask, settings=options)
+    job = Job(task, source, tmp_path / "b.png", settings=options, **more)
     assert restore(job).network == network
 
 
 @pytest.mark.parametrize("preset", ["fast", "balanced", "best", "paper"])
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_every_task_runs_with_every_preset(tmp_path, task, preset):
-    mask = save(tmp_path / "m.png", text_mask()) if task == "inpaint" else None
     job = Job(
         task,
         save(tmp_path / "a.png", scene()),
         tmp_path / "b.png",
-        mask=mask,
-        settings=settings(iterations=1, factor=2, quality=30, preset=preset),
+        settings=settings(iterations=1, factor=2, quality=30, preset=preset, blur_size=5.0),
+        **what_else(tmp_path, task),
     )
     assert restore(job).preset == preset
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from dip_batch.command import Command, dry_run, restore
 from dip_batch.names import printable
@@ -18,8 +16,12 @@ from dip_batch.plan import FORMATS, Request
 from dip_batch.todo import EXISTS
 from dip_engine import __version__
 from dip_engine.errors import Cancelled, DeviceError, DipError, InputError
-from dip_engine.options import MASKED_TASKS, settings_from_options, settings_options
-from dip_engine.tasks import find_task
+from dip_engine.options import (
+    MASKED_TASKS,
+    check_options_of_task,
+    settings_from_options,
+    settings_options,
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -52,6 +54,12 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     type=_FOLDER,
     help="Folder with a mask for each picture: trip/cat.* or trip/cat_mask.* for trip/cat.jpg. "
     "May be the INPUT itself, then only *_mask.* are masks.",
+)
+@click.option(
+    "--guide-dir",
+    type=_FOLDER,
+    help="Folder with a second picture for each: trip/cat.* or trip/cat_hints.* (colourise), "
+    "trip/cat_flash.* (flash) for trip/cat.jpg. May be the INPUT itself, as with --mask-dir.",
 )
 @click.option(
     "--exists",
@@ -94,7 +102,7 @@ def main(context: click.Context, /, inputs: tuple[Path, ...], **options: Any) ->
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow must not fail on an old terminal
-    _check_options_of_task(context, options["task"])
+    check_options_of_task(context, options["task"])
     preview_only = options.pop("dry_run")
     command = _command(inputs, options)
     try:
@@ -111,10 +119,15 @@ def main(context: click.Context, /, inputs: tuple[Path, ...], **options: Any) ->
 def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
     """Put the values of the command line where they belong; what is left are settings."""
     take = options.pop
-    names = ("output", "task", "file_format", "include", "exclude", "mask", "mask_dir")
+    names = ("task", "file_format", "include", "exclude", "mask", "mask_dir", "guide", "guide_dir")
     mask_color = take("mask_color")
-    request = Request(inputs, *(take(name) for name in names))
-    request = replace(request, by_color=mask_color is not None)
+    request = Request(
+        inputs,
+        take("output"),
+        **{name: take(name) for name in names},
+        by_color=mask_color is not None,
+    )
+    kernel = take("kernel")
     engine = take("engine")
     names_of_devices = (name.strip() for name in take("device").split(","))
     devices = tuple(dict.fromkeys(filter(None, names_of_devices))) or ("auto",)
@@ -122,30 +135,10 @@ def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
         request,
         devices=devices,
         mask_color=mask_color,
+        kernel=kernel,
         exists=take("exists"),
         engine=None if engine is None else shlex.split(engine),
         as_json=take("as_json"),
         quiet=take("quiet"),
         settings=settings_from_options(device=devices[0], **options),
     )
-
-
-def _check_options_of_task(context: click.Context, name: str) -> None:
-    """Refuse an option that would silently do nothing."""
-    task = find_task(name)
-    assert task is not None, "click has checked the name"
-    useful = {"noise_level": "noise_std" in task.options}
-    useful |= {option: option in task.options for option in ("factor", "quality")}
-    useful |= dict.fromkeys(("mask", "mask_dir", "mask_color"), task.takes_mask)
-    given = [
-        option
-        for option in useful
-        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE
-    ]
-    for option in given:
-        if not useful[option]:
-            flag = "--" + option.replace("_", "-")
-            raise click.UsageError(f"{flag} means nothing for the task {name}.")
-    masks = [f"--{option.replace('_', '-')}" for option in given if option.startswith("mask")]
-    if len(masks) > 1:
-        raise click.UsageError(f"Give one of {' and '.join(masks)}, not both.")

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dip_batch.masks import MaskFolder
+from dip_batch.companions import CompanionFolder
 from dip_batch.names import printable, shown
 from dip_batch.walk import find_pictures, is_picture, matches
-from dip_engine.errors import InputError, MaskError
+from dip_engine.errors import InputError
 from dip_engine.picture import SUFFIXES
+from dip_engine.tasks import find_task
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "same": (),
@@ -38,6 +39,8 @@ class Request:
         include, exclude: patterns for names and relative paths; no ``include`` means all.
         mask: one mask for all pictures, or None.
         mask_dir: folder with a mask for each picture, or None.
+        guide: one second picture for all, or None.
+        guide_dir: folder with a second picture for each, or None.
         by_color: a colour marks what is to be restored.
     """
 
@@ -49,6 +52,8 @@ class Request:
     exclude: tuple[str, ...] = ()
     mask: Path | None = None
     mask_dir: Path | None = None
+    guide: Path | None = None
+    guide_dir: Path | None = None
     by_color: bool = False
 
     @property
@@ -66,7 +71,7 @@ class Item:
         input, output: files.
         name: what to call the picture, e.g. ``trip/cat.jpg``; safe to print.
         root: folder of results that holds the journal, or None for a file on its own.
-        mask: file, or None.
+        mask, guide: files, or None.
         problem: why the picture cannot even be begun, or None.
     """
 
@@ -75,7 +80,8 @@ class Item:
     name: str
     root: Path | None
     mask: Path | None = None
-    problem: MaskError | None = None
+    guide: Path | None = None
+    problem: InputError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +122,14 @@ def make_plan(request: Request) -> Plan:
     roots = tuple(dict.fromkeys(source.root for source in sources if source.root is not None))
     _refuse_roots(roots, sources)
     avoid = {root.resolve() for root in roots}
-    if request.mask_dir is not None:
-        avoid.add(request.mask_dir.resolve())
-    masks = None if request.mask_dir is None else MaskFolder(_absolute(request.mask_dir))
+    companions = _companions(request)
+    avoid |= {folder.folder.resolve() for folder in companions.values()}
     items: dict[tuple[Path, Path], Item] = {}
     for source in sources:
         for relative in _pictures(source, request, avoid, notes):
-            if masks is not None and masks.is_mask(relative, _folder_of(source)):
+            if any(c.holds(relative, _folder_of(source)) for c in companions.values()):
                 continue
-            item = _item(source, relative, request, masks)
+            item = _item(source, relative, request, companions)
             items.setdefault((item.input, item.output), item)
     kept = _without_own_results(tuple(items.values()), notes)
     _refuse_in_place(kept)
@@ -183,13 +188,13 @@ def _pictures(
     else:
         found = []
         notes.append(f"{shown(source.path)} is left out: its name is not that of a picture.")
-    mask = None if request.mask is None else request.mask.resolve()
+    own = [path.resolve() for path in (request.mask, request.guide) if path is not None]
     for relative in found:
         if request.include and not matches(relative, request.include):
             continue
         if matches(relative, request.exclude):
             continue
-        if mask is None or (folder / relative).resolve() != mask:
+        if not own or (folder / relative).resolve() not in own:
             yield relative
 
 
@@ -197,7 +202,21 @@ def _folder_of(source: _Source) -> Path:
     return source.path if source.path.is_dir() else source.path.parent
 
 
-def _item(source: _Source, relative: Path, request: Request, masks: MaskFolder | None) -> Item:
+def _companions(request: Request) -> dict[str, CompanionFolder]:
+    """Return the folders of masks and of second pictures, by the field of `Item` they fill."""
+    task = find_task(request.task)
+    kinds = {"mask": "mask", "guide": "" if task is None else task.guide}
+    folders = {"mask": request.mask_dir, "guide": request.guide_dir}
+    return {
+        name: CompanionFolder(_absolute(folder), kinds[name])
+        for name, folder in folders.items()
+        if folder is not None
+    }
+
+
+def _item(
+    source: _Source, relative: Path, request: Request, companions: dict[str, CompanionFolder]
+) -> Item:
     folder = _folder_of(source)
     suffix = output_suffix(relative.suffix, request.file_format, is_partial=request.is_partial)
     if source.output is not None:
@@ -206,14 +225,16 @@ def _item(source: _Source, relative: Path, request: Request, masks: MaskFolder |
         output = source.base / f"{relative.stem}{RESTORED}{suffix}"
     else:
         output = source.base / relative.with_suffix(suffix)
-    mask, problem = None if request.mask is None else _absolute(request.mask), None
-    if masks is not None:
+    files = {"mask": request.mask, "guide": request.guide}
+    found = {name: None if path is None else _absolute(path) for name, path in files.items()}
+    problem = None
+    for name, companion in companions.items():
         try:
-            mask = masks.find(relative, folder)
-        except MaskError as error:
+            found[name] = companion.find(relative, folder)
+        except InputError as error:
             problem = error
     name = printable(relative.as_posix())
-    return Item(folder / relative, output, name, source.root, mask, problem)
+    return Item(folder / relative, output, name, source.root, **found, problem=problem)
 
 
 def output_suffix(suffix: str, file_format: str, *, is_partial: bool) -> str:

@@ -1,0 +1,166 @@
+"""Deblurring: what is known of a blurred tile, its deconvolution, and the fit that joins it.
+
+The fit's error is weighted in frequency by |k| / (|k|² + ε): what the blur has weakened counts
+about as much as what it has left, up to where the noise is stronger. Without that a network needs
+many thousands of iterations to find the fine detail (Tirer and Giryes 2020, "BP-DIP: A
+Backprojection based Deep Image Prior").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dip_engine import blur
+from dip_engine.blind_kernel import find_kernel
+from dip_engine.device import choose_format
+from dip_engine.errors import InputError
+from dip_engine.fit import Fitted
+from dip_engine.job import Job, Settings
+from dip_engine.noise import Noise, estimate_noise
+from dip_engine.operators import Blur
+from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
+from dip_engine.presets import recipe_for
+from dip_engine.problem import Problem
+from dip_engine.problems import Start, Work, to_array, to_tensor
+from dip_engine.tiling import Tile
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FIRST_LEVEL = 30 / 255  # of the noise that the first turn of the start removes
+LEAST_NOISE = 0.5 / 255  # the rounding to 8 bits alone is 0.3 levels
+NOISE_TO_PICTURE = 16.0  # ε in variances of the noise: a picture's own are about 1/16
+USUAL_SIZE = {"gaussian": 2.0, "motion": 15.0, "defocus": 4.0, "unknown": 21.0}
+
+
+def known_kernel(job: Job) -> Array | None:
+    """Return the kernel a job tells, k×k; None where it is to be found.
+
+    Raises:
+        InputError: the kernel's file cannot be read or is no kernel.
+    """
+    if job.kernel is not None:
+        return blur.read_kernel(job.kernel)
+    size = job.settings.blur_size or USUAL_SIZE[job.settings.blur]
+    shapes: dict[str, Callable[[], Array]] = {
+        "gaussian": lambda: blur.gaussian(size),
+        "motion": lambda: blur.motion(size, job.settings.blur_angle),
+        "defocus": lambda: blur.defocus(size),
+    }
+    shape = shapes.get(job.settings.blur)
+    return None if shape is None else shape()
+
+
+class Deblurring(Work):
+    """A blur goes; its shape is given, or found.
+
+    Args:
+        pixels: float32 H×W×C, 0–1.
+        kernel: k×k, or None to find it.
+        settings: how.
+
+    Raises:
+        InputError: the picture is smaller than the blur.
+    """
+
+    start_share = 0.3
+
+    def __init__(self, pixels: Array, kernel: Array | None, settings: Settings) -> None:
+        super().__init__(pixels, recipe_for("deblur", settings), settings)
+        std = settings.noise_std
+        if std is None:
+            std = estimate_noise(to_tensor(pixels)[0]).std
+        self.noise = Noise(max(std, LEAST_NOISE), "white")
+        self.kernel = kernel
+        self.settings = settings
+        side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
+        self.side_of_kernel = side if kernel is None else kernel.shape[0]
+        self._large: dict[Tile, Tensor] = {}
+        if min(pixels.shape[:2]) < self.side_of_kernel:
+            raise InputError(
+                f"A picture of {pixels.shape[1]}×{pixels.shape[0]} pixels is smaller than the "
+                f"blur, {self.side_of_kernel} pixels.",
+                "Give a smaller --blur-size.",
+            )
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
+        if self.kernel is None:
+            self.kernel = yield from self._find_kernel(device)
+        blurred = to_tensor(tile.cut(self.pixels), device)
+        assert self.noise is not None
+        operator = self._operator(tile, device)
+        large = F.pad(blurred, [operator.radius] * 4, mode="replicate")
+        agree = linear_agreement(operator, blurred, self.noise.std, large)
+        levels = falling(FIRST_LEVEL, self.noise.std, self.recipe.turns)
+        self._large[tile] = yield from plug_and_play(large, levels, agree)
+        return self._cropped(self._large[tile])
+
+    def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        operator = self._operator(tile, device)
+        height, width = operator.size
+        large = self._large.pop(tile, None)
+        if large is None:
+            radius = [(operator.radius, operator.radius)] * 2
+            large = to_tensor(np.pad(start, [*radius, (0, 0)], mode="edge"), device)
+        return replace(
+            super().problem(tile, start, device),
+            height=height,
+            width=width,
+            operator=operator,
+            emphasis=self._emphasis(tile, device),
+            start=large,
+        )
+
+    def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
+        return self._cropped(fitted.picture)
+
+    def _find_kernel(self, device: torch.device) -> Generator[float, None, Array]:
+        """Find the kernel in the middle of the picture, of which a part is enough."""
+        height, width = self.pixels.shape[:2]
+        top, left = max(0, (height - self.side) // 2), max(0, (width - self.side) // 2)
+        middle = Tile(top, left, min(height, top + self.side), min(width, left + self.side))
+        blurred = to_tensor(middle.cut(self.pixels), device)
+        assert self.noise is not None
+        recipe = recipe_for("kernel", self.settings)
+        return (
+            yield from find_kernel(
+                blurred,
+                self.side_of_kernel,
+                recipe,
+                seed=self.settings.seed,
+                dtype=choose_format(device, self.settings),
+            )
+        )
+
+    def _operator(self, tile: Tile, device: torch.device) -> Blur:
+        assert self.kernel is not None, "found by the start"
+        kernel = torch.from_numpy(self.kernel).to(device)
+        border = 2 * (kernel.shape[0] // 2)
+        return Blur(kernel, tile.height + border, tile.width + border)
+
+    def _emphasis(self, tile: Tile, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Return the filter that the fit's error goes through."""
+        assert self.kernel is not None
+        assert self.noise is not None
+        size = tile.height, tile.width
+        left = torch.fft.rfft2(torch.from_numpy(self.kernel).to(device), s=size).abs()
+        gain = left / (left.square() + NOISE_TO_PICTURE * self.noise.std**2)
+        gain = gain / gain.square().mean().sqrt()
+
+        def emphasis(difference: Tensor) -> Tensor:
+            filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(difference) * gain, s=size)
+            return filtered
+
+        return emphasis
+
+    def _cropped(self, large: Tensor) -> Array:
+        """Cut off what lies beyond the picture's border."""
+        assert self.kernel is not None
+        r = self.kernel.shape[0] // 2
+        return to_array(large[..., r : large.shape[-2] - r, r : large.shape[-1] - r])

@@ -1,0 +1,125 @@
+"""From a job and its picture to the task's `Work`: what else the task needs is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dip_engine import masks
+from dip_engine.colourisation import Colourising, read_guide, read_hints
+from dip_engine.deblurring import Deblurring, known_kernel
+from dip_engine.errors import InputError, MaskError
+from dip_engine.finishing import ValueRange
+from dip_engine.flash import FlashNoFlash
+from dip_engine.inpainting import Inpainting
+from dip_engine.job import Job
+from dip_engine.jpeg import find_quality
+from dip_engine.picture import Picture
+from dip_engine.problems import Denoising, Enlarging, JpegRestoration, Work
+from dip_engine.tiling import Tile, region_of_interest
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(slots=True)
+class Given:
+    """What a task has to work with.
+
+    Attributes:
+        job: its settings are those for `pixels`.
+        source: the picture as it was read.
+        pixels: on the 0–1 scale.
+        mask: float32 H×W, or None.
+        warnings: sentences the user should see are added here.
+    """
+
+    job: Job
+    source: Picture
+    pixels: Array
+    mask: Array | None
+    warnings: list[str]
+
+
+def make_work(
+    job: Job, source: Picture, values: ValueRange, mask: Array | None, warnings: list[str]
+) -> Work:
+    """Return the work of a job.
+
+    Raises:
+        InputError: the task cannot be done with this picture, or its second picture or kernel
+            cannot be read.
+        MaskError: the mask leaves nothing to restore from.
+    """
+    if job.settings.noise_std is not None:
+        std = min(1.0, job.settings.noise_std / values.width)
+        job = replace(job, settings=replace(job.settings, noise_std=std))
+    given = Given(job, source, values.to_unit(source.pixels), mask, warnings)
+    return _MAKERS[job.task](given)
+
+
+def _denoise(given: Given) -> Work:
+    denoising = Denoising(given.pixels, given.job.settings, _opaque(given.source))
+    if not denoising.noise_std and np.ptp(given.pixels) > 0:
+        given.warnings.append("No noise was found; tell its level with --noise-level.")
+    return denoising
+
+
+def _inpaint(given: Given) -> Work:
+    assert given.mask is not None, "the task needs one"
+    hidden = masks.hidden_by(given.source, given.mask)
+    try:
+        return Inpainting(given.pixels, given.mask, given.job.settings, hidden)
+    except MaskError as error:
+        raise MaskError(f"{given.job.input}: {error.sentence}", error.hint) from error
+
+
+def _enlarge(given: Given) -> Work:
+    return Enlarging(given.pixels, given.job.settings)
+
+
+def _jpeg(given: Given) -> Work:
+    settings = given.job.settings
+    quality = settings.quality or given.source.quality or find_quality(given.pixels)
+    if quality is None:
+        raise InputError(
+            f"{given.job.input} shows no traces of JPEG compression.",
+            "If it was compressed, tell how strongly with --quality.",
+        )
+    if quality >= 95:
+        given.warnings.append(f"JPEG quality {quality}: there is little to restore.")
+    return JpegRestoration(given.pixels, quality, settings)
+
+
+def _deblur(given: Given) -> Work:
+    return Deblurring(given.pixels, known_kernel(given.job), given.job.settings)
+
+
+def _colourise(given: Given) -> Work:
+    strokes, there = read_hints(given.job, given.source)
+    return Colourising(given.pixels, strokes, there, given.job.settings)
+
+
+def _flash(given: Given) -> Work:
+    flash = read_guide(given.job, given.source).pixels.clip(0, 1)
+    return FlashNoFlash(given.pixels, flash, given.job.settings)
+
+
+_MAKERS: dict[str, Callable[[Given], Work]] = {
+    "denoise": _denoise,
+    "inpaint": _inpaint,
+    "super-resolution": _enlarge,
+    "jpeg": _jpeg,
+    "deblur": _deblur,
+    "colourise": _colourise,
+    "flash": _flash,
+}
+
+
+def _opaque(source: Picture) -> Tile:
+    """Return the smallest rectangle that holds all pixels that can be seen."""
+    if source.alpha is None or not source.alpha.any():
+        return Tile(0, 0, source.height, source.width)
+    return region_of_interest(source.alpha, 0)
