@@ -82,6 +82,7 @@ class Deblurring(Work):
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
         self._large: dict[Tile, Tensor] = {}
+        self._start_error: dict[Tile, float] = {}
         if min(pixels.shape[:2]) < self.side_of_kernel:
             raise InputError(
                 f"A picture of {pixels.shape[1]}×{pixels.shape[0]} pixels is smaller than the "
@@ -98,13 +99,15 @@ class Deblurring(Work):
         large = F.pad(blurred, [operator.radius] * 4, mode="replicate")
         agree = linear_agreement(operator, blurred, self.noise.std, large)
         levels = falling(FIRST_LEVEL, self.noise.std, self.recipe.turns)
-        self._large[tile] = yield from plug_and_play(large, levels, agree)
-        return self._cropped(self._large[tile])
+        estimate = yield from plug_and_play(large, levels, agree)
+        self._large[tile] = estimate
+        self._start_error[tile] = self._error_of(tile, estimate)
+        return self._cropped(estimate)
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         operator = self._operator(tile, device)
         height, width = operator.size
-        large = self._large.pop(tile, None)
+        large = self._large.get(tile)
         if large is None:
             radius = [(operator.radius, operator.radius)] * 2
             large = to_tensor(np.pad(start, [*radius, (0, 0)], mode="edge"), device)
@@ -116,6 +119,18 @@ class Deblurring(Work):
             emphasis=self._emphasis(tile, device),
             start=large,
         )
+
+    def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        """Average both; a fit that explains the blurred picture less than its start counts less."""
+        ratio = self._start_error[tile] / max(self._error_of(tile, fitted.picture), 1e-12)
+        share = self.recipe.share * min(1.0, ratio) ** 2
+        return (1 - share) * start + share * self.fit_alone(tile, fitted)
+
+    def _error_of(self, tile: Tile, large: Tensor) -> float:
+        """Return the mean squared error that a fit would see, of a picture beyond its borders."""
+        blurred = to_tensor(tile.cut(self.pixels), large.device)
+        difference = self._operator(tile, large.device)(large) - blurred
+        return float(self._emphasis(tile, large.device)(difference).square().mean())
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
         return self._cropped(fitted.picture)

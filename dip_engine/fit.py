@@ -109,7 +109,7 @@ def fit(
     average = Average(problem, recipe.average)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(network, average, optimiser)
-    best = Best(recipe, average, keep=held is not None)
+    best = Best(recipe, average)
     loss_now: float | None = None
     reason = "all iterations done"
 
@@ -137,9 +137,11 @@ def fit(
                     reason = "the fit diverged"
                     break
                 continue
-            best.look(iteration, error)
             if iteration % CHECKPOINT == 0:
                 roll_back.save()
+            # A window is a small part of a large picture: that it got better shows in time.
+            if not recipe.crop or iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
+                best.look(iteration, error)
 
         yield Step(iteration, loss_now, best.error, average.picture)
         if stop is not None and stop.is_set():
@@ -234,20 +236,18 @@ class Best:
     Args:
         recipe: its patience and budget.
         average: what is shown.
-        keep: keep snapshots. The blind-spot network's average does not get worse with time.
     """
 
-    def __init__(self, recipe: Recipe, average: Average, *, keep: bool) -> None:
+    def __init__(self, recipe: Recipe, average: Average) -> None:
         self.watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4, gain=recipe.gain)
         self.average = average
-        self.keep = keep
         self.error: float | None = None
         self.picture: Tensor | None = None
 
     def look(self, iteration: int, error: float | None) -> None:
         """Note the held-out error of an iteration."""
         self.error = error
-        if error is not None and self.watch.better(iteration, error) and self.keep:
+        if error is not None and self.watch.better(iteration, error):
             self.picture = self.average.picture()
 
     def finished(self, iteration: int) -> bool:

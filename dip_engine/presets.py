@@ -72,7 +72,7 @@ _BLIND = Recipe(
 )
 # A short fit must not slow down early: its cosine ends high.
 _FILL = Recipe("up", 500, cosine=True, floor=0.3, patience=150, turns=12)
-_SUPER = Recipe("up", 300, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0)
+_SUPER = Recipe("up", 600, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0, turns=4)
 _JPEG = Recipe(
     "up",
     20,
@@ -109,7 +109,7 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100),
         "balanced": _BLIND,
-        "best": replace(_BLIND, iterations=6000, patience=2000),
+        "best": replace(_BLIND, iterations=4800, crop=256, patience=1500, share=0.5),
     },
     "inpaint": {
         "fast": replace(_FILL, iterations=250, floor=0.7, turns=5),
@@ -117,9 +117,9 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_FILL, iterations=1200, floor=0.02, patience=300, turns=24),
     },
     "super-resolution": {
-        "fast": replace(_SUPER, iterations=150, floor=0.6),
+        "fast": replace(_SUPER, iterations=150, floor=0.6, turns=3),
         "balanced": _SUPER,
-        "best": replace(_SUPER, iterations=1000, floor=0.02),
+        "best": replace(_SUPER, iterations=2000, floor=0.02, turns=4),
     },
     "jpeg": {
         "fast": replace(_JPEG, iterations=10),

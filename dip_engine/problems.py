@@ -3,7 +3,7 @@
     task               y                    A            classical start         joined by
     denoise            noisy picture        identity     non-local estimate      fixed share
     inpaint            known pixels         identity     biharmonic fill         held-out pixels
-    super-resolution   small picture        Lanczos ↓    Lanczos enlargement     back-projection
+    super-resolution   small picture        Lanczos ↓    non-local turns         back-projection
     jpeg               luminance intervals  block DCT    non-local estimate      fixed share
 
 Pictures here are float32 H×W×C on the 0–1 scale. Inpainting has its own module, `inpainting`.
@@ -27,6 +27,7 @@ from dip_engine.jpeg import luminance_table
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.operators import Lanczos, inverse_block_dct, jpeg_coefficients
+from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.problem import Problem
 from dip_engine.tiling import Tile, plan_tiles
@@ -35,10 +36,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Start = Generator[float, None, Array]
 
 BACK_PROJECTIONS = 2
+FIRST_LEVEL, LAST_LEVEL = 50 / 255, 4 / 255  # what the turns of an enlargement take to be noise
+POLISH_LEVEL, POLISH_TURNS = 15 / 255, 3
+ROUNDING = 0.5 / 255  # error of the small picture's 8 bits, rather more
 TRUSTED = 0.4  # of a JPEG step: half the step is certain, true values tend to the middle
+MOST_LOOKS = 1500  # of the blind-spot network at a pixel
 TILE = 768  # side in pixels of the result; the paper's network takes 5 GB for one
 OVERLAP = 48
-RAW, RIPE = 0.11, 0.04  # see `maturity`
+RAW, RIPE, USUAL_NOISE = 0.11, 0.04, 25 / 255  # see `maturity`
 
 
 class Work:
@@ -50,11 +55,12 @@ class Work:
         tiles: in pixels of `pixels`.
         factor: how much larger the result is.
         noise: estimated or given noise, or None where it does not apply.
-        start_share: share of the time that the start takes, roughly.
+        start_share, polish_share: shares of the time that start and polish take, roughly.
     """
 
     factor = 1
     start_share = 0.05
+    polish_share = 0.0
 
     def __init__(self, pixels: Array, recipe: Recipe, settings: Settings) -> None:
         self.pixels = pixels
@@ -96,6 +102,11 @@ class Work:
         share = self.recipe.share
         return (1 - share) * start + share * self.fit_alone(tile, fitted)
 
+    def polish(self, tile: Tile, joined: Array, device: torch.device) -> Start:
+        """Return the tile's result from what was joined at the end; yields the fraction done."""
+        yield from ()
+        return joined
+
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
         """Return the mean squared error on values the fit did not see (noisy ones), or None."""
         return fitted.held_out
@@ -132,7 +143,7 @@ class Denoising(Work):
         if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
             self.tiles = [self.whole]
             if settings.iterations is None:
-                self.recipe = _more_for_large(recipe, pixels.shape[0] * pixels.shape[1])
+                self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
         if not self.noise_std:  # the start is the input, and nothing is joined to it
             self.recipe = replace(self.recipe, iterations=1)
 
@@ -164,14 +175,18 @@ def maturity(noisy: Array, start: Array, fit: Array, noise_std: float) -> float:
     """Return 0–1: how far a blind-spot fit has come towards counting beside the start.
 
     Its distance to the noisy picture exceeds that of the start by its greater error; both ends of
-    the scale were measured on fits of 50 to 3000 iterations.
+    the scale were measured on fits of 50 to 3000 iterations at a noise of 25 levels. The error of a
+    good estimate grows with the noise, not with its square.
     """
     excess = np.mean((fit - noisy) ** 2) - np.mean((start - noisy) ** 2)
-    return float(np.clip((RAW - excess / noise_std**2) / (RAW - RIPE), 0, 1))
+    scaled = excess / (noise_std * USUAL_NOISE)
+    return float(np.clip((RAW - scaled) / (RAW - RIPE), 0, 1))
 
 
 class Enlarging(Work):
     """Super-resolution: the picture whose Lanczos reduction is the one given."""
+
+    start_share, polish_share = 0.2, 0.15
 
     def __init__(self, pixels: Array, settings: Settings) -> None:
         self.factor = settings.factor
@@ -182,8 +197,12 @@ class Enlarging(Work):
         return classical.enlarge(self.pixels, self.factor)
 
     def start(self, tile: Tile, device: torch.device) -> Start:
-        yield 0.0
-        return classical.enlarge(tile.cut(self.pixels), self.factor)
+        observed = to_tensor(tile.cut(self.pixels), device)
+        large = to_tensor(classical.enlarge(tile.cut(self.pixels), self.factor), device)
+        agree = linear_agreement(self.operator, observed, ROUNDING, large)
+        levels = falling(FIRST_LEVEL, LAST_LEVEL, self.recipe.turns)
+        estimate = yield from plug_and_play(large, levels, agree)
+        return to_array(agree(estimate, LAST_LEVEL))
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         return replace(
@@ -209,6 +228,16 @@ class Enlarging(Work):
             rest = small - self._reduced(picture)
             picture = picture + classical.enlarge(rest, self.factor)
         return picture
+
+    def polish(self, tile: Tile, joined: Array, device: torch.device) -> Start:
+        """Let the non-local estimate take some last turns from what was joined."""
+        picture = to_tensor(joined, device)
+        agree = linear_agreement(
+            self.operator, to_tensor(tile.cut(self.pixels), device), ROUNDING, picture
+        )
+        levels = falling(POLISH_LEVEL, LAST_LEVEL, POLISH_TURNS)
+        estimate = yield from plug_and_play(picture, levels, agree)
+        return to_array(agree(estimate, LAST_LEVEL))
 
     def _reduced(self, picture: Array) -> Array:
         return to_array(self.operator(to_tensor(picture)))
@@ -315,11 +344,15 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
     return pixels[: size[0], : size[1]]
 
 
-def _more_for_large(recipe: Recipe, pixels: int) -> Recipe:
-    """Give a picture above 512×512 more iterations, so that each part is seen often enough."""
+def _for_size(recipe: Recipe, pixels: int) -> Recipe:
+    """Give a picture above 512×512 more iterations, and a small one no more than it can bear.
+
+    Each part must be seen often enough; seen too often, a small picture's noise is learned.
+    """
     growth = max(1.0, pixels / 512**2) ** 0.5
+    most = MOST_LOOKS * pixels / min(pixels, recipe.crop**2)
     return replace(
         recipe,
-        iterations=round(recipe.iterations * growth),
+        iterations=round(min(most, recipe.iterations * growth)),
         patience=round(recipe.patience * growth),
     )

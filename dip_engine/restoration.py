@@ -167,7 +167,14 @@ class _Restoration:
         fitted = yield from self._fit(tile, index, start)
         self.tally.add(fitted, self._error(tile, start, fitted))
         self.parts.add(tile, start, work.fit_alone(tile, fitted))
-        yield from self._add(tile, self._join(tile, start, fitted), psnr(fitted.held_out))
+        joined = self._join(tile, start, fitted)
+        if not self.job.settings.fit_only and self.clock.ended() is None:
+            polished = _Returning(work.polish(tile, joined, self.device))
+            for done in polished:
+                part = 1 - work.polish_share * (1 - done)
+                yield from self._progress("fit", (index + part) / count, index)
+            joined = polished.value
+        yield from self._add(tile, joined, psnr(fitted.held_out))
         yield from self._preview(fitted.iteration, force=True)
 
     def _start(self, tile: Tile) -> Start:
@@ -203,7 +210,7 @@ class _Restoration:
         )
         for step in steps:
             part = step.iteration / work.recipe.iterations
-            part = work.start_share + (1 - work.start_share) * part
+            part = work.start_share + (1 - work.start_share - work.polish_share) * part
             yield from self._progress("fit", (index + part) / count, index, step)
             join = cache(
                 partial(self._join_now, tile, start, step)

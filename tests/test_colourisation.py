@@ -1,0 +1,143 @@
+"""Colours from strokes: the luminance stays, the colours spread, bad input is told."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from dip_engine import InputError, Job, Settings, restore
+from dip_engine.colours import chroma, colour, luminance
+from dip_engine.propagation import propagate
+
+SIZE = 72
+
+
+def scene() -> np.ndarray:
+    return data.astronaut()[30 : 30 + SIZE, 170 : 170 + SIZE]
+
+
+def gray(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(luminance(pixels.astype(np.float32))).astype(np.uint8)
+
+
+def strokes() -> np.ndarray:
+    there = np.zeros((SIZE, SIZE), bool)
+    random = np.random.default_rng(0)
+    for y, x in random.integers(0, SIZE - 6, (40, 2)):
+        there[y : y + 2, x : x + 6] = True
+    return there
+
+
+def save(path, pixels):
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def load(path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.mode.startswith("RGB")
+        return np.asarray(image)[..., :3]
+
+
+def settings(**options) -> Settings:
+    return Settings(**{"preset": "fast", "iterations": 15, "threads": 1, **options})
+
+
+def error_of_chroma(pixels: np.ndarray) -> float:
+    difference = chroma(pixels / np.float32(255)) - chroma(scene() / np.float32(255))
+    return float(np.mean(difference**2))
+
+
+def test_colour_keeps_the_luminance_and_stays_in_range():
+    random = np.random.default_rng(0)
+    pixels = random.random((20, 20, 3)).astype(np.float32)
+    again = colour(luminance(pixels), chroma(pixels))
+    np.testing.assert_allclose(again, pixels, atol=1e-5)
+    wild = colour(luminance(pixels), 3 * chroma(pixels))
+    np.testing.assert_allclose(luminance(wild), luminance(pixels), atol=1e-5)
+    assert wild.min() >= -1e-5
+    assert wild.max() <= 1 + 1e-5
+
+
+def test_propagation_fills_regions_up_to_their_edges():
+    picture = np.where(np.arange(20) < 10, 0.2, 0.8)[None].repeat(12, axis=0)
+    known = np.zeros((12, 20), bool)
+    known[5, 2] = known[5, 17] = True
+    colours = np.zeros((12, 20, 2), np.float32)
+    colours[5, 2], colours[5, 17] = (0.3, -0.1), (-0.2, 0.2)
+    found = propagate(picture, colours, known)
+    np.testing.assert_allclose(found[:, :9], np.broadcast_to((0.3, -0.1), (12, 9, 2)), atol=0.02)
+    np.testing.assert_allclose(found[:, 11:], np.broadcast_to((-0.2, 0.2), (12, 9, 2)), atol=0.02)
+
+
+@pytest.mark.parametrize("as_layer", [True, False])
+def test_strokes_colour_the_picture_and_gray_stays_gray(tmp_path, as_layer):
+    there = strokes()
+    if as_layer:
+        hints = np.dstack([scene(), np.where(there, 255, 0).astype(np.uint8)])
+    else:
+        hints = np.where(there[..., None], scene(), gray(scene())[..., None])
+    job = Job(
+        "colourise",
+        save(tmp_path / "gray.png", gray(scene())),
+        tmp_path / "out.png",
+        guide=save(tmp_path / "hints.png", hints),
+        settings=settings(),
+    )
+    restore(job)
+    result = load(tmp_path / "out.png")
+    assert np.abs(gray(result).astype(int) - gray(scene())).max() <= 1
+    nothing = np.repeat(gray(scene())[..., None], 3, axis=2)
+    assert error_of_chroma(result) < 0.4 * error_of_chroma(nothing)
+
+
+def test_what_is_not_selected_stays_gray(tmp_path):
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[:, :30] = 255
+    job = Job(
+        "colourise",
+        save(tmp_path / "gray.png", gray(scene())),
+        tmp_path / "out.png",
+        mask=save(tmp_path / "mask.png", mask),
+        guide=save(tmp_path / "hints.png", np.dstack([scene(), 255 * strokes().astype(np.uint8)])),
+        settings=settings(iterations=2),
+    )
+    restore(job)
+    result = load(tmp_path / "out.png")
+    assert (result[:, 30:] == gray(scene())[:, 30:, None]).all()
+    assert np.ptp(result[:, :30].astype(int), axis=2).max() > 20
+
+
+def test_without_strokes_it_says_what_cannot_be_known(tmp_path):
+    picture = save(tmp_path / "gray.png", gray(scene()))
+    with pytest.raises(InputError, match=r"gray\.png does not tell its colours.*strokes"):
+        Job("colourise", picture, tmp_path / "out.png")
+    job = Job("colourise", picture, tmp_path / "out.png", guide=picture)
+    with pytest.raises(InputError, match="no strokes of colour"):
+        restore(job)
+
+
+def test_a_guide_of_another_size_is_refused(tmp_path):
+    job = Job(
+        "colourise",
+        save(tmp_path / "gray.png", gray(scene())),
+        tmp_path / "out.png",
+        guide=save(tmp_path / "hints.png", scene()[:50]),
+    )
+    with pytest.raises(InputError, match=r"hints\.png is 72×50 pixels, but the picture is 72×72"):
+        restore(job)
+
+
+def test_a_large_picture_is_coloured_at_a_smaller_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("dip_engine.colourisation.LONGEST", 40)
+    job = Job(
+        "colourise",
+        save(tmp_path / "gray.png", gray(scene())),
+        tmp_path / "out.png",
+        guide=save(tmp_path / "hints.png", np.dstack([scene(), 255 * strokes().astype(np.uint8)])),
+        settings=settings(iterations=2),
+    )
+    restore(job)
+    result = load(tmp_path / "out.png")
+    assert np.abs(gray(result).astype(int) - gray(scene())).max() <= 1
+    assert np.ptp(result.astype(int), axis=2).max() > 20

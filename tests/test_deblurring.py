@@ -1,0 +1,103 @@
+"""Deblurring from file to file, with known kernels and with unknown ones."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+from skimage import data
+
+from dip_engine import InputError, Job, Settings, blur, restore
+from dip_engine.blind_kernel import find_kernel
+from dip_engine.presets import Recipe
+
+SIZE = 96
+
+
+def scene() -> np.ndarray:
+    return data.camera()[60 : 60 + SIZE, 180 : 180 + SIZE].astype(np.float64)
+
+
+def blurred(kernel: np.ndarray, sharp: np.ndarray | None = None) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 1.5, (sharp if sharp is not None else scene()).shape)
+    picture = ndimage.convolve(scene() if sharp is None else sharp, kernel, mode="mirror")
+    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(-10 * np.log10(np.mean((a.astype(float) - b) ** 2) / 255**2))
+
+
+def load(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        (blur.gaussian(1.5), {"blur": "gaussian", "blur_size": 1.5}),
+        (blur.motion(9, 40), {"blur": "motion", "blur_size": 9.0, "blur_angle": 40.0}),
+        (blur.defocus(3), {"blur": "defocus", "blur_size": 3.0}),
+    ],
+)
+def test_a_known_blur_goes(tmp_path, kernel, options):
+    picture = blurred(kernel)
+    Image.fromarray(picture).save(tmp_path / "in.png")
+    settings = Settings(preset="fast", iterations=20, threads=1, **options)
+    restore(Job("deblur", tmp_path / "in.png", tmp_path / "out.png", settings=settings))
+    assert psnr(load(tmp_path / "out.png"), scene()) > psnr(picture, scene()) + 2
+
+
+def test_a_kernel_file_goes_before_the_settings(tmp_path):
+    kernel = blur.motion(9, 0)
+    np.save(tmp_path / "kernel.npy", kernel / kernel.max())
+    Image.fromarray(blurred(kernel)).save(tmp_path / "in.png")
+    results = {}
+    for name, more in (("file", {"kernel": tmp_path / "kernel.npy"}), ("wrong", {})):
+        settings = Settings(
+            preset="fast", iterations=1, threads=1, blur="motion", blur_size=9, blur_angle=90
+        )
+        out = tmp_path / f"{name}.png"
+        restore(Job("deblur", tmp_path / "in.png", out, settings=settings, **more))
+        results[name] = psnr(load(out), scene())
+    assert results["file"] > results["wrong"] + 3
+
+
+def test_the_kernel_is_the_task_s_alone(tmp_path):
+    with pytest.raises(InputError, match="denoise takes no kernel"):
+        Job("denoise", tmp_path / "a.png", tmp_path / "b.png", kernel=tmp_path / "k.png")
+
+
+def test_a_picture_smaller_than_its_blur_is_refused(tmp_path):
+    Image.fromarray(np.zeros((12, 30), np.uint8)).save(tmp_path / "in.png")
+    job = Job("deblur", tmp_path / "in.png", tmp_path / "out.png")
+    with pytest.raises(InputError, match="30×12 pixels is smaller than the blur"):
+        restore(job)
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.slow
+def test_an_unknown_kernel_is_found():
+    kernel = blur.motion(11, 0)
+    sharp = data.camera()[20:276, 120:376].astype(np.float64)
+    picture = torch.from_numpy(blurred(kernel, sharp).astype(np.float32) / 255)[None, None]
+    recipe = Recipe("up", 60, hold_out=0.0, patience=0)
+    search = find_kernel(picture, 17, recipe, seed=0, dtype=torch.float32)
+    fractions = []
+    while True:
+        try:
+            fractions.append(next(search))
+        except StopIteration as end:
+            found = end.value
+            break
+    assert fractions == sorted(fractions)
+    assert found.shape == (17, 17)
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(1, abs=1e-4)
+    across, down = found.sum(axis=0), found.sum(axis=1)
+    place = np.arange(17) - 8
+    assert (across * place**2).sum() > 3 * (down * place**2).sum()
+    truth = np.pad(kernel, (17 - kernel.shape[0]) // 2)
+    likeness = ndimage.correlate(found, truth, mode="constant").max()
+    assert likeness / np.sqrt((found**2).sum() * (truth**2).sum()) > 0.55
