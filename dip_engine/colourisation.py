@@ -9,7 +9,7 @@ gray picture, always.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ from dip_engine.tiling import Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-LONGEST = 768  # side in pixels at which chroma is found; the eye sees it coarsely
+LONGEST, LONGEST_OF_FIT = 768, 384  # sides in pixels at which chroma is propagated and fitted
+FEW_STROKES, MOST_OF_FIT = 8, 0.6
 PROPAGATED = 0.01  # weight of a propagated colour beside one under a stroke
 LEAST_COLOUR = 4 / 255  # difference to the gray picture from which on a pixel is a stroke
 
@@ -86,8 +87,9 @@ def read_guide(job: Job, source: Picture) -> Picture:
 class Colourising(Work):
     """The gray picture gets the colours of the strokes, everywhere.
 
-    It is done in one piece, since a stroke may colour what is far away; the chroma of a large
-    picture is found at a smaller size.
+    It is done in one piece, since a stroke may colour what is far away. The eye sees chroma
+    coarsely: that of a large picture is propagated at a smaller size, and the fit, which only tells
+    by how much to change the propagation, has a still smaller one.
 
     Args:
         pixels: float32 H×W×C, 0–1; only its luminance is used.
@@ -96,7 +98,7 @@ class Colourising(Work):
         settings: how.
     """
 
-    start_share = 0.2
+    start_share = 0.3
 
     def __init__(self, pixels: Array, strokes: Array, there: Array, settings: Settings) -> None:
         self.luminance = colours.luminance(pixels)
@@ -104,68 +106,119 @@ class Colourising(Work):
         super().__init__(gray, recipe_for("colourise", settings), settings)
         self.tiles = [self.whole]
         self.seed = settings.seed
-        self._shrink(colours.chroma(strokes), there)
+        whole = Strokes(self.luminance, colours.chroma(strokes), there)
+        self.strokes = whole.shrunk(LONGEST)
+        self.learned = self.strokes.without(self._held_strokes())
 
     def start(self, tile: Tile, device: torch.device) -> Start:
         yield 0.0
-        self.propagated = propagate(self.small, self.chroma, self.known & ~self._held_strokes())
+        self.propagated = self.learned.propagated()
         return self._coloured(self.propagated)
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
-        height, width = self.small.shape
-        chroma = np.where(self.known[:, :, None], self.chroma, self.propagated)
-        known = np.where(self.known, 1, PROPAGATED).astype(np.float32)
+        small = self.strokes.shrunk(LONGEST_OF_FIT)
+        height, width = small.gray.shape
+        self.before = resized(self.propagated, (height, width))
+        chroma = np.where(small.there[:, :, None], small.chroma, self.before)
+        known = np.where(small.there, 1, PROPAGATED).astype(np.float32)
         place = [axis / max(height, width) for axis in np.indices((height, width))]
-        latent = np.stack([self.small, *place], axis=2).astype(np.float32)
+        latent = np.stack([small.gray, *place], axis=2).astype(np.float32)
         return Problem(
             to_tensor(_to_unit(chroma), device),
             to_tensor(known, device),
             height,
             width,
             latent=to_tensor(latent, device),
-            start=to_tensor(_to_unit(self.propagated), device),
+            start=to_tensor(_to_unit(self.before), device),
         )
 
     def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
-        held = self._held_strokes()
+        out = self.strokes.there & ~self.learned.there
+        held = resized(out[:, :, None].astype(np.float32), (problem.height, problem.width)) > 0.25
+        held &= to_array(problem.known) == 1
         return to_tensor(held.astype(np.float32), problem.known.device) if held.any() else None
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
-        return self._coloured(_from_unit(to_array(fitted.picture)))
+        return self._coloured(self.propagated + self._change(fitted))
 
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
-        held, fit = self._held_strokes(), _from_unit(to_array(fitted.picture))
-        weight = best_weight(self.chroma[held], self.propagated[held], fit[held])
-        return self._coloured(self.propagated + weight * (fit - self.propagated))
+        return self._coloured(self._joined(fitted))
 
-    def _shrink(self, chroma: Array, there: Array) -> None:
-        """Set gray, chroma and strokes at the size at which chroma is found."""
-        scale = max(self.luminance.shape) / LONGEST
-        if scale <= 1:
-            self.small, self.chroma, self.known = self.luminance, chroma, there
-            return
-        weight = there.astype(np.float32)[:, :, None]
-        stacked = np.concatenate([self.luminance[:, :, None], weight * chroma, weight], axis=2)
-        small = classical.shrink(stacked, LONGEST)
-        self.small, self.known = small[:, :, 0], small[:, :, 3] > 0.25
-        self.chroma = small[:, :, 1:3] / np.maximum(small[:, :, 3:], 1e-3)
+    def polish(self, tile: Tile, joined: Array, device: torch.device) -> Start:
+        """Spread what the colours under the strokes, the held-out ones too, still differ by."""
+        yield 0.0
+        rest = replace(self.strokes, chroma=self.strokes.chroma - self.latest)
+        return self._coloured(self.latest + rest.propagated())
+
+    def _joined(self, fitted: Fitted) -> Array:
+        held, change = self.strokes.there & ~self.learned.there, self._change(fitted)
+        truth, start = self.strokes.chroma[held], self.propagated[held]
+        # A handful of strokes cannot tell that all of the fit is better than all of the start.
+        weight = min(MOST_OF_FIT, best_weight(truth, start, start + change[held]))
+        self.latest = self.propagated + weight * change
+        return self.latest
+
+    def _change(self, fitted: Fitted) -> Array:
+        """Return by how much a fit changes the propagated chroma."""
+        change = _from_unit(to_array(fitted.picture)) - self.before
+        return resized(change, self.strokes.there.shape)
 
     def _held_strokes(self) -> Array:
         """Choose whole strokes to hold out: single pixels are told by the rest of their stroke."""
-        if not self.recipe.hold_out:
-            return np.zeros_like(self.known)
-        strokes, count = ndimage.label(self.known, structure=np.ones((3, 3)))
-        if count < 8:  # each is needed
-            return np.zeros_like(self.known)
+        there = self.strokes.there
+        strokes, count = ndimage.label(there, structure=np.ones((3, 3)))
+        if not self.recipe.hold_out or count < FEW_STROKES:  # each is needed
+            return np.zeros_like(there)
         random = np.random.default_rng(self.seed)
         out = 1 + random.permutation(count)[: max(1, round(self.recipe.hold_out * count))]
         return np.isin(strokes, out)
 
     def _coloured(self, chroma: Array) -> Array:
-        if chroma.shape[:2] != self.luminance.shape:
-            factors = [n / m for n, m in zip(self.luminance.shape, chroma.shape, strict=False)]
-            chroma = ndimage.zoom(chroma, (*factors, 1), order=1, grid_mode=True, mode="nearest")
-        return colours.colour(self.luminance, chroma)
+        return colours.colour(self.luminance, resized(chroma, self.luminance.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Strokes:
+    """What is known of a picture's colours.
+
+    Attributes:
+        gray: H×W.
+        chroma: H×W×2, means something where there are strokes.
+        there: bool H×W.
+    """
+
+    gray: Array
+    chroma: Array
+    there: Array
+
+    def shrunk(self, longest: int) -> Strokes:
+        """Return the same at a size of at most so many pixels a side."""
+        weight = self.there.astype(np.float32)[:, :, None]
+        stacked = np.concatenate([self.gray[:, :, None], weight * self.chroma, weight], axis=2)
+        small = classical.shrink(stacked, longest)
+        if small is stacked:
+            return self
+        chroma = small[:, :, 1:3] / np.maximum(small[:, :, 3:], 1e-3)
+        return Strokes(small[:, :, 0], chroma, small[:, :, 3] > 0.25)
+
+    def without(self, some: Array) -> Strokes:
+        """Return the same without some of the strokes, bool H×W."""
+        return replace(self, there=self.there & ~some)
+
+    def propagated(self) -> Array:
+        """Return the chroma of every pixel, H×W×2."""
+        return propagate(self.gray, self.chroma, self.there)
+
+
+def resized(plane: Array, size: tuple[int, ...]) -> Array:
+    """Return H×W×C at another size, smoothly."""
+    if plane.shape[:2] == tuple(size):
+        return plane
+    if size[0] < plane.shape[0]:
+        return classical.shrink(plane, max(size))
+    factors = [n / m for n, m in zip(size, plane.shape, strict=False)]
+    large: Array = ndimage.zoom(plane, (*factors, 1), order=1, grid_mode=True, mode="nearest")
+    return large
 
 
 def _to_unit(chroma: Array) -> Array:

@@ -12,7 +12,7 @@ from torch import Tensor
 from dip_engine import classical
 from dip_engine.errors import MaskError
 from dip_engine.fit import Fitted
-from dip_engine.held_out import best_weight
+from dip_engine.held_out import weight_map
 from dip_engine.job import Settings
 from dip_engine.plug_and_play import falling, plug_and_play
 from dip_engine.presets import PIXEL_HOLES, TEXT_HOLES, recipe_for
@@ -23,6 +23,7 @@ from dip_engine.tiling import Tile, plan_tiles, region_of_interest
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FIRST_LEVEL, LAST_LEVEL = 25 / 255, 2 / 255  # what the turns of the start take to be noise
+REGION = 24.0  # pixels over which held-out ones speak for their neighbours
 CONTEXT = 64  # pixels around a hole that the fit learns from, at least
 
 
@@ -116,11 +117,11 @@ class Inpainting(Work):
         difference = self.join(tile, start, fitted)[held] - tile.cut(self.pixels)[held]
         return float(np.mean(difference**2))
 
-    def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
-        if self.hole > TEXT_HOLES:
-            return 1.0
+    def _weight(self, tile: Tile, start: Array, fit: Array) -> Array | float:
         held = self._held_pixels(tile)
-        return best_weight(tile.cut(self.pixels)[held], start[held], fit[held])
+        if self.hole > TEXT_HOLES or not held.any():
+            return 1.0
+        return weight_map(tile.cut(self.pixels), start, fit, held, REGION)
 
     def _held_pixels(self, tile: Tile) -> Array:
         """Choose the same held-out pixels for start, fit and join: bool h×w.

@@ -18,6 +18,7 @@ from dip_engine.tasks import (
     DTYPES,
     FACTORS,
     NETWORKS,
+    NOISE_MODELS,
     OPTIMISERS,
     PRESETS,
     TASKS,
@@ -49,6 +50,9 @@ class Settings:
         preview_seconds: least time between two previews; 0 sends none.
         preview_side: longest side of a preview, in pixels.
         strength: 0–1, how much of the restoration goes into the result; the rest is the input.
+        noise_model: ``gaussian`` noise is the same everywhere; ``poisson`` noise grows with the
+            light, with Gaussian noise of `noise_std` on top.
+        photons: that make a pixel of value 1 under Poisson noise, or None to estimate them.
         blur: shape of the blur: ``gaussian``, ``motion``, ``defocus`` or ``unknown``; a kernel in
             the job goes before it.
         blur_size: standard deviation of a Gaussian, length of a motion, radius of a defocused
@@ -73,6 +77,8 @@ class Settings:
     preview_seconds: float = 0.0
     preview_side: int = 512
     strength: float = 1.0
+    noise_model: str = "gaussian"
+    photons: float | None = None
     blur: str = "unknown"
     blur_size: float | None = None
     blur_angle: float = 0.0
@@ -95,6 +101,8 @@ class Settings:
         _between("preview_seconds", self.preview_seconds, 0.0, 3600.0)
         _between("preview_side", self.preview_side, 16, 16384, whole=True)
         _between("strength", self.strength, 0.0, 1.0)
+        _one_of("noise_model", self.noise_model, NOISE_MODELS)
+        _between("photons", self.photons, 0.1, 1e9, optional=True)
         _one_of("blur", self.blur, BLURS)
         _between("blur_size", self.blur_size, 0.3, 200.0, optional=True)
         _between("blur_angle", self.blur_angle, -360.0, 360.0)

@@ -30,6 +30,7 @@ from dip_engine.operators import Lanczos, inverse_block_dct, jpeg_coefficients
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.problem import Problem
+from dip_engine.stabilisation import Stabiliser, stabiliser_for
 from dip_engine.tiling import Tile, plan_tiles
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -127,6 +128,12 @@ class Denoising(Work):
     start_share = 0.3
 
     def __init__(self, pixels: Array, settings: Settings, visible: Tile | None = None) -> None:
+        self.stabiliser: Stabiliser | None = None
+        if settings.noise_model == "poisson":
+            seen = pixels if visible is None else visible.cut(pixels)
+            self.stabiliser = stabiliser_for(seen, settings)
+            pixels = self.stabiliser.forward(pixels)
+            settings = replace(settings, noise_std=self.stabiliser.noise_std)
         seen = pixels if visible is None else visible.cut(pixels)
         noise = estimate_noise(to_tensor(seen)[0])
         self.size = pixels.shape[:2]
@@ -138,7 +145,8 @@ class Denoising(Work):
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
         super().__init__(pixels, recipe, settings)
-        self.noise = noise
+        # What is the same everywhere after the transform has no number a user would know.
+        self.noise = noise if self.stabiliser is None else None
         self.noise_std = noise.std
         if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
             self.tiles = [self.whole]
@@ -168,7 +176,8 @@ class Denoising(Work):
         return (1 - share) * start + share * fit
 
     def finish(self, result: Array) -> Array:
-        return together(result, self.size) if self.shuffled else result
+        whole = together(result, self.size) if self.shuffled else result
+        return whole if self.stabiliser is None else self.stabiliser.inverse(whole)
 
 
 def maturity(noisy: Array, start: Array, fit: Array, noise_std: float) -> float:

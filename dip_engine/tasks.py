@@ -38,7 +38,7 @@ TASKS: tuple[Task, ...] = (
         "denoise",
         "Denoise",
         "Remove noise; its level is estimated unless given.",
-        options=("noise_std",),
+        options=("noise_std", "noise_model", "photons"),
     ),
     Task(
         "inpaint",
@@ -87,6 +87,7 @@ NETWORKS: tuple[str, ...] = ("skip", "u-net", "deep-decoder", "up", "blind-spot"
 NETWORK_ALIASES: dict[str, str] = {"fast": "up"}
 FACTORS: tuple[int, ...] = (2, 3, 4, 8)
 BLURS: tuple[str, ...] = ("unknown", "gaussian", "motion", "defocus")
+NOISE_MODELS: tuple[str, ...] = ("gaussian", "poisson")
 OPTIMISERS: tuple[str, ...] = ("adam", "sgd")
 DTYPES: tuple[str, ...] = ("auto", "float32", "bfloat16")
 

@@ -1,0 +1,68 @@
+"""Noise of counted photons: the transform, its inverse, and what is read off a picture."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from dip_engine import Job, Settings, restore
+from dip_engine.held_out import best_weight, weight_map
+from dip_engine.stabilisation import Stabiliser, estimate_gain
+
+
+def counted(pixels: np.ndarray, photons: float, std: float = 0.0) -> np.ndarray:
+    random = np.random.default_rng(0)
+    noise = random.normal(0, std, pixels.shape)
+    return (random.poisson(pixels * photons) / photons + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize(("photons", "std"), [(50, 0.0), (200, 0.03), (5000, 0.001)])
+def test_the_noise_is_the_same_everywhere_after_the_transform(photons, std):
+    stabiliser = Stabiliser(1 / photons, std)
+    for level in (0.2, 0.5, 0.9):
+        noisy = counted(np.full((200, 200, 1), level), photons, std)
+        spread = float(stabiliser.forward(noisy).std())
+        assert spread == pytest.approx(stabiliser.noise_std, rel=0.06)
+
+
+def test_the_inverse_has_no_bias():
+    stabiliser = Stabiliser(1 / 40, 0.02)
+    for level in (0.1, 0.4, 0.8):
+        noisy = counted(np.full((400, 400, 1), level), 40, 0.02)
+        mean = np.full((1, 1, 1), stabiliser.forward(noisy).mean(), np.float32)
+        assert stabiliser.inverse(mean).item() == pytest.approx(level, abs=0.004)
+
+
+@pytest.mark.parametrize("photons", [40, 300])
+def test_the_photons_are_estimated(photons):
+    smooth = np.asarray(Image.fromarray(data.camera()).resize((256, 256)), np.float32)
+    smooth = smooth[:, :, None] / 255
+    gain, _ = estimate_gain(counted(smooth, photons), 0.0)
+    assert 1 / gain == pytest.approx(photons, rel=0.3)
+
+
+def test_a_picture_of_few_photons_is_restored_better_than_as_gaussian(tmp_path):
+    truth = data.camera()[100:196, 180:276, None] / 255
+    np.save(tmp_path / "in.npy", counted(truth, 30).clip(0, 1))
+    errors = {}
+    for model in ("gaussian", "poisson"):
+        out = tmp_path / f"{model}.npy"
+        settings = Settings(preset="fast", iterations=5, threads=1, noise_model=model)
+        restore(Job("denoise", tmp_path / "in.npy", out, settings=settings))
+        errors[model] = float(np.mean((np.load(out).reshape(truth.shape) - truth) ** 2))
+    assert errors["poisson"] < errors["gaussian"]
+
+
+def test_held_out_values_weigh_each_region():
+    random = np.random.default_rng(0)
+    truth = random.random((80, 80, 1)).astype(np.float32)
+    start, fit = truth.copy(), truth.copy()
+    start[:, 40:] += random.normal(0, 0.1, (80, 40, 1))  # the start is bad on the right
+    fit[:, :40] += random.normal(0, 0.1, (80, 40, 1))  # and the fit on the left
+    held = random.random((80, 80)) < 0.1
+    weight = weight_map(truth, start, fit, held, 8.0)
+    assert weight.shape == (80, 80, 1)
+    assert weight[:, :25].mean() < 0.15
+    assert weight[:, 55:].mean() > 0.85
+    assert 0.3 < best_weight(truth[held], start[held], fit[held]) < 0.7
+    assert (weight_map(truth, truth, truth, held, 8.0) == 0).all()
