@@ -21,13 +21,15 @@ class Average:
     Args:
         problem: its start is shown until the network has answered.
         decay: of the average, once the fit is long enough; 0 shows the last output.
+        with_spread: keep what `spread` needs.
     """
 
-    def __init__(self, problem: Problem, decay: float) -> None:
+    def __init__(self, problem: Problem, decay: float, *, with_spread: bool = False) -> None:
         shape = (1, problem.channels, problem.height, problem.width)
         start = problem.observed.new_zeros(shape) if problem.start is None else problem.start
         self.total = UNSEEN * start
         self.weight = torch.full_like(start, UNSEEN)
+        self.squares = UNSEEN * start.square() if with_spread else None
         self.decay = decay
         self.seen = 0.0
 
@@ -45,7 +47,17 @@ class Average:
         rows, columns = window
         self.total[:, :, rows, columns].mul_(decay).add_(output * counts, alpha=1 - decay)
         self.weight[:, :, rows, columns].mul_(decay).add_(counts, alpha=1 - decay)
+        if self.squares is not None:
+            squares = output.square() * counts
+            self.squares[:, :, rows, columns].mul_(decay).add_(squares, alpha=1 - decay)
 
     def picture(self, stride: int = 1) -> Tensor:
         """Return a copy of the average, 1×C×H×W, or of every `stride`-th row and column."""
         return self.total[:, :, ::stride, ::stride] / self.weight[:, :, ::stride, ::stride]
+
+    def spread(self) -> Tensor | None:
+        """Return the standard deviation of the outputs, 1×C×H×W, if it was kept."""
+        if self.squares is None:
+            return None
+        variance = self.squares / self.weight - self.picture().square()
+        return variance.clamp_min(0).sqrt()

@@ -61,6 +61,11 @@ def cli() -> None:
 @click.option(
     "--mask", type=_FILE, help=f"Picture of the same size; white is restored ({MASKED_TASKS})."
 )
+@click.option(
+    "--uncertainty",
+    type=_FILE,
+    help="Write how sure the fit is too: the standard deviation of each pixel (.npy, .tif).",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.pass_context
 def restore(
@@ -74,6 +79,7 @@ def restore(
     mask_color: tuple[int, int, int] | None,
     guide: Path | None,
     kernel: Path | None,
+    uncertainty: Path | None,
     force: bool,
     **options: Any,
 ) -> None:
@@ -86,10 +92,22 @@ def restore(
     check_options_of_task(context, task)
     settings = settings_from_options(**options)
     try:
-        job = Job(task, picture, output, mask, mask_color, settings, guide=guide, kernel=kernel)
+        job = Job(
+            task,
+            picture,
+            output,
+            mask,
+            mask_color,
+            settings,
+            guide=guide,
+            kernel=kernel,
+            uncertainty=uncertainty,
+        )
     except InputError as error:
         raise click.UsageError(str(error)) from error
-    _check_output(picture, output, force=force)
+    for target in (output, uncertainty):
+        if target is not None:
+            _check_output(picture, target, force=force)
     try:
         with Engine() as engine:
             result = _follow(engine.run(job), picture.name)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dip_engine import networks
 from dip_engine.average import UNSEEN, Average
-from dip_engine.guard import GradientClip, RollBack, perturb
+from dip_engine.guard import GradientClip, RollBack, disturb
 from dip_engine.operators import identity
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
@@ -54,6 +54,7 @@ class Fitted:
         iterations: how many were run.
         reason: why the fit ended.
         parameters: how many numbers were adjusted.
+        spread: standard deviation of the last outputs, like `picture`, if it was asked for.
     """
 
     picture: Tensor
@@ -62,6 +63,7 @@ class Fitted:
     iterations: int
     reason: str
     parameters: int = 0
+    spread: Tensor | None = None
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -106,7 +108,7 @@ def fit(
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
     optimiser = _optimiser([*network.parameters(), *_free(problem.operator)], recipe, device)
-    average = Average(problem, recipe.average)
+    average = Average(problem, recipe.average, with_spread=recipe.spread)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(network, average, optimiser)
     best = Best(recipe, average)
@@ -114,9 +116,9 @@ def fit(
     reason = "all iterations done"
 
     for iteration in range(1, recipe.iterations + 1):
-        _set_rate(optimiser, roll_back.slower * learning_rate(recipe, iteration))
-        if recipe.weight_noise:
-            perturb(network, recipe.weight_noise, fresh)
+        rate = roll_back.slower * learning_rate(recipe, iteration)
+        _set_rate(optimiser, rate)
+        disturb(network, relative=recipe.weight_noise, std=recipe.langevin * rate, generator=fresh)
 
         shot = view.shoot(network)
         loss = weighted_error(problem, shot.picture, weight, shot.counts, shot.window)
@@ -155,7 +157,7 @@ def fit(
             break
 
     count = networks.parameter_count(network)
-    return Fitted(*best.choose(iteration), iteration, reason, count)
+    return Fitted(*best.choose(iteration), iteration, reason, count, average.spread())
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:

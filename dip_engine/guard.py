@@ -80,9 +80,20 @@ class RollBack:
 
 
 @torch.no_grad()
-def perturb(network: nn.Module, amount: float, generator: torch.Generator) -> None:
-    """Add noise to the convolutions' weights, relative to each layer's spread (large holes)."""
+def disturb(network: nn.Module, *, relative: float, std: float, generator: torch.Generator) -> None:
+    """Add noise to the convolutions' weights.
+
+    Args:
+        network: its weights are changed.
+        relative: noise as a share of each layer's spread, for large holes (Ulyanov et al. 2018).
+        std: of noise that lets a fit wander through the pictures that are likely: stochastic
+            gradient Langevin dynamics (Cheng, Gadelha, Maji, Sheldon, "A Bayesian Perspective on
+            the Deep Image Prior", CVPR 2019).
+        generator: of the noise.
+    """
+    if not relative and not std:
+        return
     for parameter in network.parameters():
         if parameter.ndim == 4:
             noise = torch.empty_like(parameter).normal_(generator=generator)
-            parameter.add_(noise * parameter.std() * amount)
+            parameter.add_(noise * (relative * parameter.std() + std))

@@ -27,7 +27,7 @@ from dip_engine.tasks import (
 )
 
 MAX_SEED = 2**31 - 1
-_OPTIONAL_PATHS = ("mask", "snapshots", "guide", "kernel", "parts")
+_OPTIONAL_PATHS = ("mask", "snapshots", "guide", "kernel", "parts", "uncertainty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,8 @@ class Job:
         kernel: picture or ``.npy`` of the blur, for deblurring; or None.
         parts: existing folder for ``start.npy`` and ``fit.npy``, float32 H×W×C: the classical start
             and the fit that the result was joined from; or None.
+        uncertainty: file for the standard deviation of the fit at each pixel, in units of the
+            picture; or None.
     """
 
     task: str
@@ -148,6 +150,7 @@ class Job:
     guide: Path | None = None
     kernel: Path | None = None
     parts: Path | None = None
+    uncertainty: Path | None = None
     snapshot_count: int = 20
 
     def __post_init__(self) -> None:

@@ -27,6 +27,8 @@ class Recipe:
         floor: see `cosine`.
         z_noise: standard deviation of the noise added to z in each iteration.
         weight_noise: noise added to each layer's weights, relative to their spread.
+        langevin: noise added to the weights after each step, in learning rates (`guard.disturb`).
+        spread: keep the spread of the outputs.
         average: decay of the exponential average of outputs; 0 shows the raw output.
         grid: z is the grid of coordinates instead of noise.
         residual: the network makes the difference to the classical start instead of the picture.
@@ -46,6 +48,8 @@ class Recipe:
     floor: float = 0.02
     z_noise: float = 0.0
     weight_noise: float = 0.0
+    langevin: float = 0.0
+    spread: bool = False
     average: float = 0.99
     grid: bool = False
     residual: bool = False

@@ -27,6 +27,7 @@ from dip_engine.snapshots import Snapshots, check_folder
 from dip_engine.stopping import psnr
 from dip_engine.tally import Tally
 from dip_engine.tiling import Mosaic, Tile
+from dip_engine.uncertainty import Uncertainty, wandering
 from dip_engine.works import make_work
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -110,6 +111,9 @@ class _Restoration:
         mask = masks.find_mask(job, source)
         values = ValueRange.of(source.pixels)
         self.work = work = make_work(job, source, values, mask, self.tally.warnings)
+        if job.uncertainty is not None:
+            picture.check_target(job.uncertainty, has_alpha=False)
+            work.recipe = wandering(work.recipe)
         width, height = source.width * work.factor, source.height * work.factor
         _check_size(job, width, height)
         started = Started(
@@ -125,6 +129,7 @@ class _Restoration:
         self.finish = Finish(job, source, mask, values, work.factor)
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         self.parts = Parts(job.parts, work, self.mosaic)
+        self.uncertainty = Uncertainty(job.uncertainty, work, self.mosaic)
         yield from self._preview(0, force=True)
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
@@ -139,6 +144,7 @@ class _Restoration:
         result = self.finish.picture(restored)
         picture.write(job.output, result, source, alpha=self.finish.alpha)
         self.parts.write(self.finish)
+        self.uncertainty.write(self.finish)
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
 
@@ -167,6 +173,7 @@ class _Restoration:
         fitted = yield from self._fit(tile, index, start)
         self.tally.add(fitted, self._error(tile, start, fitted))
         self.parts.add(tile, start, work.fit_alone(tile, fitted))
+        self.uncertainty.add(tile, fitted)
         joined = self._join(tile, start, fitted)
         if not self.job.settings.fit_only and self.clock.ended() is None:
             polished = _Returning(work.polish(tile, joined, self.device))

@@ -590,3 +590,41 @@ def test_sgd_is_another_optimiser_that_learns(tmp_path):
     assert (fits["adam"] != fits["sgd"]).any()
     flat = np.broadcast_to(scene().mean(axis=(0, 1)), scene().shape)
     assert all(psnr(255 * fit, scene()) > psnr(flat, scene()) + 3 for fit in fits.values())
+
+
+def test_the_uncertainty_is_larger_where_less_is_known(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    target = tmp_path / "sure.npy"
+    job = Job(
+        "inpaint",
+        save(tmp_path / "a.png", scene()),
+        tmp_path / "b.png",
+        mask=save(tmp_path / "m.png", mask),
+        settings=settings(network="up", iterations=150),
+        uncertainty=target,
+    )
+    restore(job)
+    spread = np.load(target)
+    assert spread.shape == (64, 64, 3)
+    assert 0 <= spread.min() <= spread.max() < 0.5
+    assert spread[24:40, 24:40].mean() > spread[:12].mean() > 0
+
+
+def test_strange_parts_of_a_noisy_picture_are_uncertain(tmp_path):
+    strange = noisy_scene()
+    strange[20:44, 20:44] = np.random.default_rng(3).integers(0, 256, (24, 24, 3))
+    target = tmp_path / "sure.npy"
+    chosen = settings(iterations=60, noise_std=25 / 255)
+    source = save(tmp_path / "a.png", strange)
+    restore(Job("denoise", source, tmp_path / "b.png", settings=chosen, uncertainty=target))
+    spread = np.load(target)
+    assert spread[24:40, 24:40].mean() > spread[:, :14].mean() > 0
+
+
+def test_the_uncertainty_needs_a_format_that_can_be_written(tmp_path):
+    source = save(tmp_path / "a.png", noisy_scene())
+    job = Job("denoise", source, tmp_path / "b.png", uncertainty=tmp_path / "sure.xyz")
+    with pytest.raises(OutputError, match=r"sure\.xyz"):
+        restore(job)
+    assert not (tmp_path / "b.png").exists()
