@@ -15,8 +15,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dip_batch.cli import main
+from dip_batch.display import DONE_WORDS
 from dip_batch.estimate import estimate
 from dip_engine.job import Settings
+from dip_engine.tasks import PRESETS, TASKS
 
 ENGINE = Path(__file__).with_name("batch_engine.py")
 
@@ -228,6 +230,15 @@ def test_dry_run_writes_nothing_and_estimates(bench: Bench) -> None:
     values = json.loads(bench.run(bench.photos, "--dry-run", "--json").stdout)
     assert [p["status"] for p in values["pictures"]] == ["planned", "failed"]
     assert values["rough_estimate"]["seconds"] == values["pictures"][0]["seconds"] > 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("task", [task.name for task in TASKS])
+def test_every_task_has_an_estimate_and_a_word_for_what_was_done(task: str, preset: str) -> None:
+    cost = estimate(task, Settings(preset=preset), (512, 512), 2)
+    assert cost.seconds > 1
+    assert cost.gigabytes > 0.5
+    assert DONE_WORDS[task]
 
 
 def test_estimates_grow_with_pixels_and_shrink_with_devices() -> None:

@@ -25,6 +25,9 @@ DONE_WORDS = {
     "inpaint": "inpainted",
     "super-resolution": "enlarged",
     "jpeg": "cleaned",
+    "deblur": "deblurred",
+    "colourise": "coloured",
+    "flash": "restored",
 }
 _NAME_CELLS = 22
 _LONG_NAME_CELLS = 32

@@ -10,28 +10,41 @@ from dataclasses import dataclass
 
 from dip_engine.job import Settings
 
-# Seconds a picture, and seconds per megapixel of the result, by task and preset; measured on two
-# CPU cores without bfloat16 units.
+# Seconds a picture, and seconds per megapixel of the result, by task and preset, on two CPU cores
+# without bfloat16 units: some measured, the others reckoned from their iterations.
 CPU_SECONDS: dict[str, dict[str, tuple[float, float]]] = {
     "denoise": {
         "fast": (8, 35),
         "balanced": (40, 65),
-        "best": (290, 170),
+        "best": (200, 800),
         "paper": (5, 51_000),
     },
     "inpaint": {
-        "fast": (5, 800),
-        "balanced": (5, 1600),
-        "best": (5, 3900),
+        "fast": (5, 900),
+        "balanced": (5, 1800),
+        "best": (5, 4300),
         "paper": (5, 100_000),
     },
     "super-resolution": {
-        "fast": (5, 480),
-        "balanced": (5, 960),
-        "best": (5, 3200),
+        "fast": (5, 600),
+        "balanced": (5, 1600),
+        "best": (5, 5000),
         "paper": (5, 34_000),
     },
     "jpeg": {"fast": (5, 65), "balanced": (5, 95), "best": (5, 220), "paper": (5, 5000)},
+    "deblur": {
+        "fast": (10, 500),
+        "balanced": (20, 1400),
+        "best": (40, 5000),
+        "paper": (60, 85_000),
+    },
+    "colourise": {
+        "fast": (5, 150),
+        "balanced": (10, 300),
+        "best": (20, 600),
+        "paper": (60, 34_000),
+    },
+    "flash": {"fast": (5, 500), "balanced": (5, 1800), "best": (5, 5000), "paper": (5, 10_000)},
 }
 # How many times faster a GPU of the last years is than two CPU cores.
 GPU_SPEED = 40.0
