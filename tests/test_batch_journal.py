@@ -236,3 +236,13 @@ def test_the_journal_is_plain_json_lines(item: Item) -> None:
     journal = remember(item, ended=True)
     records = [json.loads(line) for line in journal.path.read_text().splitlines()]
     assert [record["event"] for record in records] == ["picture", "end"]
+
+
+def test_another_second_picture_or_kernel_is_another_job(tmp_path: Path) -> None:
+    for name in ("a.png", "one.png", "two.png"):
+        (tmp_path / name).write_bytes(b"x")
+    picture, one, two = (tmp_path / name for name in ("a.png", "one.png", "two.png"))
+    out = tmp_path / "out.png"
+    flash = {Stamp.of(Job("flash", picture, out, guide=guide)) for guide in (one, two)}
+    sharp = {Stamp.of(Job("deblur", picture, out, kernel=kernel)) for kernel in (None, one, two)}
+    assert (len(flash), len(sharp)) == (2, 3)

@@ -34,7 +34,7 @@ class Stamp:
         input: absolute path.
         size: bytes.
         mtime_ns: time of the last change.
-        fingerprint: of the task, its settings and the mask.
+        fingerprint: of the task, its settings, and the files it needs besides.
     """
 
     input: str
@@ -47,7 +47,7 @@ class Stamp:
         """Return the stamp of a job.
 
         Raises:
-            OSError: the picture or its mask is gone.
+            OSError: the picture, or a file it needs besides, is gone.
         """
         stat = job.input.stat()
         return cls(str(job.input), stat.st_size, stat.st_mtime_ns, _fingerprint(job))
@@ -179,8 +179,11 @@ class Journal:
 def _fingerprint(job: Job) -> str:
     values = job.to_json()
     settings = {k: v for k, v in values["settings"].items() if k not in _HOW_NOT_WHAT}
-    asked: list[Any] = [job.task, settings, values["mask"], values["mask_color"]]
-    if job.mask is not None:
-        stat = job.mask.stat()
-        asked += [stat.st_size, stat.st_mtime_ns]
+    asked: list[Any] = [job.task, settings, values["mask_color"]]
+    for name in ("mask", "guide", "kernel"):
+        path: Path | None = getattr(job, name)
+        asked.append(values[name])
+        if path is not None:
+            stat = path.stat()
+            asked += [stat.st_size, stat.st_mtime_ns]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("ascii")).hexdigest()[:16]
