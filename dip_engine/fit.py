@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ class Fitted:
         held_out: mean squared error of the snapshot on held-out values, or None.
         iterations: how many were run.
         reason: why the fit ended.
+        weights: of the network at the end, for a fit of a similar picture to start from.
     """
 
     picture: Tensor
@@ -60,6 +61,7 @@ class Fitted:
     held_out: float | None
     iterations: int
     reason: str
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -76,6 +78,7 @@ def fit(
     seed: int,
     dtype: torch.dtype,
     held: Tensor | None = None,
+    warm: Mapping[str, Tensor] | None = None,
     stop: threading.Event | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Generator[Step, None, Fitted]:
@@ -87,6 +90,8 @@ def fit(
         seed: of every random number.
         dtype: number format of the network; weights, loss and average are float32 always.
         held: the part of `problem.known` that the loss must not see, or None.
+        warm: weights that a fit of the frame before ended with, or None for fresh ones; z and all
+            other random numbers depend on the seed alone.
         stop: set from another thread to end with the best picture so far.
         out_of_time: asked after each iteration.
 
@@ -100,6 +105,8 @@ def fit(
     cpu = torch.Generator().manual_seed(seed)
     fresh = torch.Generator(device).manual_seed(seed)
     network = build(recipe, problem.channels, cpu).to(device)
+    if warm is not None:
+        network.load_state_dict(warm)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
@@ -150,7 +157,7 @@ def fit(
             reason = "held-out error stopped falling"
             break
 
-    return Fitted(*best.choose(iteration), iteration, reason)
+    return Fitted(*best.choose(iteration), iteration, reason, network.state_dict())
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:

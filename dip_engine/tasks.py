@@ -19,6 +19,7 @@ class Task:
         takes_mask: a mask (white = restore) can say where the picture may change.
         needs_mask: the task cannot run without one.
         options: names of the `Settings` fields that matter for this task beyond the common ones.
+        takes_clip: it restores videos and folders of frames, too.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Task:
     takes_mask: bool = True
     needs_mask: bool = False
     options: tuple[str, ...] = ()
+    takes_clip: bool = False
 
 
 TASKS: tuple[Task, ...] = (
@@ -35,12 +37,14 @@ TASKS: tuple[Task, ...] = (
         "Denoise",
         "Remove noise; its level is estimated unless given.",
         options=("noise_std",),
+        takes_clip=True,
     ),
     Task(
         "inpaint",
         "Inpaint",
         "Fill the white part of a mask from the rest of the picture.",
         needs_mask=True,
+        takes_clip=True,
     ),
     Task(
         "super-resolution",
@@ -48,6 +52,7 @@ TASKS: tuple[Task, ...] = (
         "Enlarge by 2, 3, 4 or 8.",
         takes_mask=False,
         options=("factor",),
+        takes_clip=True,
     ),
     Task(
         "jpeg",
