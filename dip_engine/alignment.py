@@ -47,7 +47,8 @@ def find_motion(
     """Compare two frames.
 
     Args:
-        before, after: float32 H×W×C of one size.
+        before: float32 H×W×C.
+        after: likewise; another size or number of channels is another scene.
         known: bool H×W for each, what of it counts, or None for all.
     """
     if before.shape != after.shape:
@@ -67,9 +68,11 @@ def refined(a: Array, b: Array, shift: Shift, seen_a: Array, seen_b: Array) -> S
     """Improve a shift between two planes H×W to a fraction of a pixel.
 
     Args:
-        a, b: planes H×W.
+        a: plane H×W, before.
+        b: plane H×W, after.
         shift: within a few pixels of the true one.
-        seen_a, seen_b: 0–1, H×W, how much of each counts.
+        seen_a: 0–1, H×W, how much of `a` counts.
+        seen_b: likewise of `b`.
     """
     best, first = shift, shift
     for _ in range(_STEPS):

@@ -38,8 +38,10 @@ from dip_engine.noise import undo_clipping
 from dip_engine.nonlocal_estimate import SMALLEST_NOISE, colour_basis, enlarged, sizes_for
 from dip_engine.patch_groups import STILL, Block, Canvas, Shift, blocks
 
-REACH = 2  # frames before and after one that its groups come from
+REACH = 3  # frames before and after one that its groups come from
 LAG = 3 * 2 * REACH  # frames between a frame's way in and its way out
+
+Filtering = Generator[float, None, list[torch.Tensor]]
 
 _LUMINANCE, _COLOUR, _ALL = slice(0, 1), slice(1, None), slice(None)
 
@@ -57,7 +59,7 @@ class ClipEstimate:
     def __init__(self, noise_std: float, channels: int) -> None:
         self.noise_std = noise_std
         sizes = sizes_for(noise_std)
-        steps = (
+        steps: tuple[list[_Filter], ...] = (
             [_Filter(sure_ridge, _ALL, sizes.first)],
             [
                 _Filter(wiener_ridge, _LUMINANCE, sizes.ridge),
@@ -68,17 +70,14 @@ class ClipEstimate:
                 _Filter(wiener_cosine, _COLOUR, sizes.cosine, cosine=True),
             ],
         )
-        gray = channels == 1
-        self._steps = [
-            _Step([f for f in step if not (gray and f.channels is _COLOUR)], noise_std)
-            for step in steps
-        ]
+        if channels == 1:
+            steps = tuple([f for f in step if f.channels is not _COLOUR] for step in steps)
+        share = 1 / sum(map(len, steps))
+        self._steps = [_Step(step, noise_std, share) for step in steps]
         self._waiting: list[torch.Tensor] = []  # frames that have gone in and not come out
         self._place = STILL
 
-    def add(
-        self, noisy: torch.Tensor, shift: Shift = STILL
-    ) -> Generator[None, None, list[torch.Tensor]]:
+    def add(self, noisy: torch.Tensor, shift: Shift = STILL) -> Filtering:
         """Take the next frame of the scene.
 
         Args:
@@ -87,7 +86,8 @@ class ClipEstimate:
                 the search windows move with it.
 
         Yields:
-            None, several times a second; stop iterating to cancel.
+            The share of one frame's work that was done, several times a second; stop iterating to
+            cancel.
 
         Returns:
             The estimates that are ready, not clipped: one or none.
@@ -99,7 +99,7 @@ class ClipEstimate:
         planes = torch.tensordot(colour_basis(noisy), enlarged(noisy), 1)
         return (yield from self._through(0, [_Frame(planes, self._place)]))
 
-    def end(self) -> Generator[None, None, list[torch.Tensor]]:
+    def end(self) -> Filtering:
         """Return the estimates of all frames that are left, after the scene's last one."""
         done = []
         for number, step in enumerate(self._steps, 1):
@@ -107,9 +107,7 @@ class ClipEstimate:
             done += yield from self._through(number, frames)
         return done
 
-    def _through(
-        self, number: int, frames: list[_Frame]
-    ) -> Generator[None, None, list[torch.Tensor]]:
+    def _through(self, number: int, frames: list[_Frame]) -> Filtering:
         """Send frames through the steps from that number on."""
         for step in self._steps[number:]:
             ready: list[_Frame] = []
@@ -157,6 +155,9 @@ class _Frame:
         return self.place[0] - other.place[0], self.place[1] - other.place[1]
 
 
+_Stepping = Generator[float, None, list[_Frame]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Filter:
     """A group filter and what it is used on.
@@ -183,39 +184,43 @@ class _Step:
     Attributes:
         filters: of the step, one after the other.
         noise_std: see `ClipEstimate`.
+        share: of a frame's work that one filter is.
         frames: those in work.
         next: index of the one that gives the next references.
     """
 
     filters: Sequence[_Filter]
     noise_std: float
+    share: float
     frames: list[_Frame] = field(default_factory=list)
     next: int = 0
 
-    def add(self, frame: _Frame) -> Generator[None, None, list[_Frame]]:
+    def add(self, frame: _Frame) -> _Stepping:
         """Take a frame and return those that are finished by it: one or none."""
+        height, width = frame.noisy.shape[1:]
         planes = [frame.noisy[f.channels] for f in self.filters]
-        canvases = tuple(Canvas(*p.shape, p.device) for p in planes)
+        canvases = tuple(Canvas(len(p), height, width, p.device) for p in planes)
         self.frames.append(replace(frame, canvases=canvases))
         if self.next + REACH >= len(self.frames):
             return []
         return (yield from self._filter_next())
 
-    def end(self) -> Generator[None, None, list[_Frame]]:
+    def end(self) -> _Stepping:
         """Return all frames that are left."""
         finished = []
         while self.next < len(self.frames):
             finished += yield from self._filter_next()
         return finished + [self._estimate(frame) for frame in self.frames]
 
-    def _filter_next(self) -> Generator[None, None, list[_Frame]]:
+    def _filter_next(self) -> _Stepping:
         centre = self.frames[self.next]
         around = self.frames[max(0, self.next - REACH) : self.next + REACH + 1]
         frames = [centre, *(frame for frame in around if frame is not centre)]
         for number, chosen in enumerate(self.filters):
-            for block in blocks(chosen.size[0], *centre.noisy.shape[1:]):
+            plan = list(blocks(chosen.size[0], *centre.noisy.shape[1:]))
+            for block in plan:
                 self._filter_block(block, frames, chosen, number)
-                yield
+                yield self.share / len(plan)
         if self.next < REACH:
             self.next += 1
             return []

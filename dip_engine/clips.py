@@ -7,7 +7,7 @@ Both are read frame by frame, so that a clip of any length fits into the memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,8 +22,8 @@ from dip_engine.picture import Picture
 Array = np.ndarray[Any, np.dtype[Any]]
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .gif .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split()
-)
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg")
+) | {".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Clip(Protocol):
     rate: Fraction | None
     problems: list[str]
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Read the frames from the beginning.
 
         Raises:
@@ -134,7 +134,7 @@ class FolderClip:
         self.count = len(files)
         self.width, self.height = picture.estimate_size(self._files[0])
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         yield from map(self._read, self._files)
 
     def samples(self, count: int) -> list[Frame]:

@@ -114,14 +114,22 @@ class Denoising(Work):
     """
 
     start_share = 0.3
+    raw, ripe = RAW, RIPE
 
-    def __init__(self, pixels: Array, settings: Settings, visible: Tile | None = None) -> None:
+    def __init__(
+        self,
+        pixels: Array,
+        settings: Settings,
+        visible: Tile | None = None,
+        known: Noise | None = None,
+    ) -> None:
         seen = pixels if visible is None else visible.cut(pixels)
-        noise = estimate_noise(to_tensor(seen)[0])
+        noise = estimate_noise(to_tensor(seen)[0]) if known is None else known
         self.size = pixels.shape[:2]
         self.shuffled = noise.kind == "correlated" and min(self.size) >= 32
         if self.shuffled:
             pixels = quarters(pixels)
+        if self.shuffled and known is None:
             noise = replace(noise, std=estimate_noise(to_tensor(quarters(seen))[0]).std)
         if settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
@@ -153,21 +161,29 @@ class Denoising(Work):
         fit = self.fit_alone(tile, fitted)
         share = self.recipe.share
         if self.recipe.network == "blind-spot":
-            share *= maturity(tile.cut(self.pixels), start, fit, self.noise_std)
+            scale = self.raw, self.ripe
+            share *= maturity(tile.cut(self.pixels), start, fit, self.noise_std, scale)
         return (1 - share) * start + share * fit
 
     def finish(self, result: Array) -> Array:
         return together(result, self.size) if self.shuffled else result
 
 
-def maturity(noisy: Array, start: Array, fit: Array, noise_std: float) -> float:
+def maturity(
+    noisy: Array,
+    start: Array,
+    fit: Array,
+    noise_std: float,
+    scale: tuple[float, float] = (RAW, RIPE),
+) -> float:
     """Return 0–1: how far a blind-spot fit has come towards counting beside the start.
 
     Its distance to the noisy picture exceeds that of the start by its greater error; both ends of
     the scale were measured on fits of 50 to 3000 iterations.
     """
     excess = np.mean((fit - noisy) ** 2) - np.mean((start - noisy) ** 2)
-    return float(np.clip((RAW - excess / noise_std**2) / (RAW - RIPE), 0, 1))
+    raw, ripe = scale
+    return float(np.clip((raw - excess / noise_std**2) / (raw - ripe), 0, 1))
 
 
 class Enlarging(Work):

@@ -91,7 +91,8 @@ class Colours:
                 (top + 1) // 2 + reach * (red - y) / (2 * (1 - kr)),
             ]
         )
-        return np.rint(np.clip(planes, 0, top)).astype(dtype)
+        rounded: Array = np.rint(np.clip(planes, 0, top)).astype(dtype)
+        return rounded
 
     def _scale(self, dtype: np.dtype[Any]) -> tuple[float, float, float]:
         """Return the value of black, and the ranges of luminance and of colour differences."""

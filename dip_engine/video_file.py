@@ -169,14 +169,13 @@ class VideoFile:
         """Return float32 H×W×3, or H×W×1 where the frame is gray."""
         if frame.format.is_rgb or frame.format.has_palette:
             rgb = frame.reformat(format="rgb48le" if self.deep else "rgb24")
-            dtype = np.dtype(np.uint16 if self.deep else np.uint8)
-            rows = np.frombuffer(rgb.planes[0], dtype).reshape(rgb.height, -1)
-            samples = rows[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
-            pixels = samples.astype(np.float32) / np.float32(np.iinfo(dtype).max)
+            (packed,) = _samples(rgb, 3, deep=self.deep)
+            samples = packed.reshape(rgb.height, rgb.width, 3)
+            pixels = samples.astype(np.float32) / np.float32(65535 if self.deep else 255)
             gray = bool((samples == samples[:, :, :1]).all())
         else:
             planes = _planes(frame, self.colours, deep=self.deep)
-            unit = (np.iinfo(planes.dtype).max + 1) // 256
+            unit = 256 if self.deep else 1
             gray = int(np.abs(planes[1:].astype(np.int32) - 128 * unit).max()) <= unit
             pixels = self.colours.to_rgb(planes)
         return pixels[:, :, :1] if gray else pixels
@@ -199,10 +198,20 @@ def _planes(frame: Any, colours: Colours, *, deep: bool) -> Array:
         src_color_range=colours.range,
         dst_color_range=colours.range,
     )
-    dtype = np.uint16 if deep else np.uint8
-    return np.stack(
-        [np.frombuffer(p, dtype).reshape(p.height, -1)[:, : p.width] for p in full.planes]
-    )
+    return np.stack(_samples(full, 1, deep=deep))
+
+
+def _samples(frame: Any, each: int, *, deep: bool) -> list[Array]:
+    """Return the planes of a frame without the padding of their rows.
+
+    Args:
+        frame: PyAV's.
+        each: samples of a pixel in one plane.
+        deep: they have 16 bits, else 8.
+    """
+    dtype = np.dtype(np.uint16 if deep else np.uint8)
+    rows = [np.frombuffer(plane, dtype).reshape(plane.height, -1) for plane in frame.planes]
+    return [r[:, : each * p.width] for r, p in zip(rows, frame.planes, strict=True)]
 
 
 def _quarter_turns(frame: Any) -> int:
