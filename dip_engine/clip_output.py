@@ -107,6 +107,7 @@ class FolderOutput:
     def __init__(self, path: Path, source: Clip, *, partial: bool) -> None:
         self.path = path
         self.partial = partial
+        self.from_video = isinstance(source, VideoFile)
         self.warnings: list[str] = []
         if isinstance(source, VideoFile) and source.has_sound:
             self.warnings.append(f"A folder holds no sound: that of {source.path} is not in it.")
@@ -126,6 +127,8 @@ class FolderOutput:
         name = Path(frame.file)
         if self.partial and frame.picture.format == "JPEG":  # it would change all of the frame
             name = name.with_suffix(".png")
+        if self.from_video and pixels.shape[2] == 1:  # gray frames among those in colour
+            pixels = np.repeat(pixels, 3, axis=2)
         target = self._temporary / name
         picture.write(target, pixels, frame.picture, alpha=alpha, durable=False)
 

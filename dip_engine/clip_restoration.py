@@ -214,7 +214,7 @@ class ClipRestoration(Restoration):
 
     def _fit(self, tile: Tile, index: int, start: Array) -> Generator[Event, None, Fitted]:
         fitted = yield from super()._fit(tile, index, start)
-        self.warm[index] = fitted.weights
+        self.warm[index] = fitted.state
         return fitted
 
     def _end_of_fit(self, index: int) -> float:

@@ -14,6 +14,7 @@ import math
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ class Fitted:
         held_out: mean squared error of the snapshot on held-out values, or None.
         iterations: how many were run.
         reason: why the fit ended.
-        weights: of the network at the end, for a fit of a similar picture to start from.
+        state: of network and optimiser at the end, for the fit of a similar picture.
     """
 
     picture: Tensor
@@ -61,7 +62,7 @@ class Fitted:
     held_out: float | None
     iterations: int
     reason: str
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    state: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,7 @@ def fit(
     seed: int,
     dtype: torch.dtype,
     held: Tensor | None = None,
-    warm: Mapping[str, Tensor] | None = None,
+    warm: Mapping[str, dict[str, Any]] | None = None,
     stop: threading.Event | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Generator[Step, None, Fitted]:
@@ -90,8 +91,8 @@ def fit(
         seed: of every random number.
         dtype: number format of the network; weights, loss and average are float32 always.
         held: the part of `problem.known` that the loss must not see, or None.
-        warm: weights that a fit of the frame before ended with, or None for fresh ones; z and all
-            other random numbers depend on the seed alone.
+        warm: the state that the fit of the frame before ended with, or None to begin afresh; z
+            and all other random numbers depend on the seed alone.
         stop: set from another thread to end with the best picture so far.
         out_of_time: asked after each iteration.
 
@@ -105,12 +106,11 @@ def fit(
     cpu = torch.Generator().manual_seed(seed)
     fresh = torch.Generator(device).manual_seed(seed)
     network = build(recipe, problem.channels, cpu).to(device)
-    if warm is not None:
-        network.load_state_dict(warm)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
     optimiser = _optimiser(network, recipe, device)
+    _go_on(warm, network=network, optimiser=optimiser)
     average = Average(problem, recipe.average)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(network, average, optimiser)
@@ -157,7 +157,8 @@ def fit(
             reason = "held-out error stopped falling"
             break
 
-    return Fitted(*best.choose(iteration), iteration, reason, network.state_dict())
+    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+    return Fitted(*best.choose(iteration), iteration, reason, state)
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:
@@ -292,6 +293,22 @@ def _optimiser(
         return torch.optim.SGD(network.parameters(), momentum=0.9, fused=fused)
     betas = (0.9, 0.99) if recipe.network == "blind-spot" else (0.9, 0.999)
     return torch.optim.Adam(network.parameters(), betas=betas, fused=fused)
+
+
+def _go_on(
+    warm: Mapping[str, dict[str, Any]] | None,
+    *,
+    network: networks.Generator,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Take up the state of an earlier fit, if there is one.
+
+    Without the optimiser's own state, its first steps would be as large as at the beginning, and
+    undo what the weights have learned.
+    """
+    if warm is not None:
+        network.load_state_dict(warm["network"])
+        optimiser.load_state_dict(warm["optimiser"])
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

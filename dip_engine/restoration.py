@@ -14,7 +14,6 @@ from functools import cache, partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from dip_engine import masks, picture
 from dip_engine.clips import is_clip
@@ -120,7 +119,7 @@ class Restoration:
         self.told = self.next_preview = 0.0
         self.fraction = 0.0
         self.tally = Tally()
-        self.warm: dict[int, Mapping[str, Tensor]] = {}  # by tile: what its fit starts from
+        self.warm: dict[int, Mapping[str, Any]] = {}  # by tile: what its fit starts from
 
     def run(self) -> Iterator[Event]:
         """Do the job, see `restore_events`."""

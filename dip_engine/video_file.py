@@ -16,11 +16,12 @@ from dip_engine.clips import Frame, spread
 from dip_engine.errors import DipError, InputError
 from dip_engine.metadata import Metadata
 from dip_engine.picture import Picture
-from dip_engine.video_colours import Colours
+from dip_engine.video_colours import Colours, doubled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _RETRY = "See whether a player shows it, or copy it again."
+_HALVED = {"yuv420p": 8, "yuvj420p": 8, "yuv420p10le": 10, "yuv420p12le": 12}
 _LEADING = 3  # frames that a decoder may drop at the beginning of an undamaged video
 
 
@@ -174,10 +175,10 @@ class VideoFile:
             pixels = samples.astype(np.float32) / np.float32(65535 if self.deep else 255)
             gray = bool((samples == samples[:, :, :1]).all())
         else:
-            planes = _planes(frame, self.colours, deep=self.deep)
-            unit = 256 if self.deep else 1
-            gray = int(np.abs(planes[1:].astype(np.int32) - 128 * unit).max()) <= unit
-            pixels = self.colours.to_rgb(planes)
+            planes, bits = _planes(frame, self.colours, deep=self.deep)
+            unit = 2 ** (bits - 8)
+            gray = float(np.abs(planes[1:] - 128 * unit).max()) <= unit
+            pixels = self.colours.to_rgb(planes, bits)
         return pixels[:, :, :1] if gray else pixels
 
 
@@ -190,15 +191,22 @@ def _count(container: Any, stream: Any) -> int:
     return count
 
 
-def _planes(frame: Any, colours: Colours, *, deep: bool) -> Array:
-    """Return Y, Cb and Cr, all of full size: 3×H×W, 8 or 16 bit."""
+def _planes(frame: Any, colours: Colours, *, deep: bool) -> tuple[Array, int]:
+    """Return Y, Cb and Cr, all of full size, float32 3×H×W, and the bits of their samples."""
+    bits = _HALVED.get(frame.format.name)
+    if bits is not None:
+        y, *halves = _samples(frame, 1, deep=deep)
+        return np.stack([y, *(doubled(half, *y.shape) for half in halves)]), bits
     full = frame.reformat(
         format="yuv444p16le" if deep else "yuv444p",
         interpolation="BICUBIC",
+        # The same on both sides: planes are resized, their values left alone.
         src_color_range=colours.range,
         dst_color_range=colours.range,
+        src_colorspace="ITU601",
+        dst_colorspace="ITU601",
     )
-    return np.stack(_samples(full, 1, deep=deep))
+    return np.stack(_samples(full, 1, deep=deep)).astype(np.float32), 16 if deep else 8
 
 
 def _samples(frame: Any, each: int, *, deep: bool) -> list[Array]:

@@ -14,7 +14,7 @@ import numpy as np
 from dip_engine import picture
 from dip_engine.clips import Clip, Frame
 from dip_engine.errors import OutputError
-from dip_engine.video_colours import Colours
+from dip_engine.video_colours import Colours, halved
 from dip_engine.video_file import VideoFile, load_av
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -163,25 +163,23 @@ class VideoOutput:
     def _options(self, codec: str) -> dict[str, str]:
         if codec == "libvpx-vp9":
             return {"crf": "16", "b": "0", "row-mt": "1"}
-        options = {"crf": "15", "preset": "medium"}
+        options = {"crf": "14", "preset": "medium"}
         return options | {"bf": "0"} if self._kind == "avi" else options
 
     def _encodable(self, pixels: Array) -> Any:
         """Return a frame in the pixel format of the stream."""
-        deep = self._stream.codec_context.pix_fmt.endswith("10le")
-        planes = self._colours.from_rgb(pixels, np.dtype(np.uint16 if deep else np.uint8))
-        height, width = planes.shape[1:]
-        full = self._av.VideoFrame(width, height, "yuv444p16le" if deep else "yuv444p")
-        for plane, values in zip(full.planes, planes, strict=True):
-            rows = np.zeros((height, plane.line_size // values.itemsize), values.dtype)
-            rows[:, :width] = values
+        name = self._stream.codec_context.pix_fmt
+        bits = 10 if name.endswith("10le") else 8
+        dtype = np.dtype(np.uint8 if bits == 8 else np.uint16)
+        planes = list(self._colours.from_rgb(pixels, bits))
+        if name.startswith("yuv420p"):
+            planes[1:] = [halved(plane) for plane in planes[1:]]
+        frame = self._av.VideoFrame(pixels.shape[1], pixels.shape[0], name)
+        for plane, values in zip(frame.planes, planes, strict=True):
+            rows = np.zeros((plane.height, plane.line_size // dtype.itemsize), dtype)
+            rows[:, : values.shape[1]] = np.rint(np.clip(values, 0, 2**bits - 1))
             plane.update(rows)
-        return full.reformat(
-            format=self._stream.codec_context.pix_fmt,
-            interpolation="BICUBIC",
-            src_color_range=self._colours.range,
-            dst_color_range=self._colours.range,
-        )
+        return frame
 
     def _encode(self, frame: Any) -> None:
         try:

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 from PIL import Image
 from scipy import ndimage
 from skimage import data
+
+_EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.ACCURATE_RND
+)
 
 
 def pan(count: int, side: int = 48, step: tuple[float, float] = (0.5, 1.5)) -> np.ndarray:
@@ -52,7 +60,11 @@ def save_frames(folder: Path, clip: np.ndarray, suffix: str = ".png") -> Path:
 def load_frames(folder: Path) -> np.ndarray:
     """Read a folder of pictures back, 0–1."""
     files = sorted(folder.iterdir(), key=lambda file: int("".join(filter(str.isdigit, file.stem))))
-    return np.stack([np.asarray(Image.open(file), np.float64) / 255 for file in files])
+    frames = []
+    for file in files:
+        with Image.open(file) as image:
+            frames.append(np.asarray(image, np.float64) / 255)
+    return np.stack(frames)
 
 
 def save_video(
@@ -119,4 +131,5 @@ def load_video(path: Path) -> tuple[np.ndarray, list[Fraction]]:
     with av.open(str(path)) as file:
         frames = list(file.decode(video=0))
         times = [frame.pts * Fraction(frame.time_base) for frame in frames]
-        return np.stack([frame.to_ndarray(format="rgb24") / 255 for frame in frames]), times
+        rgb = [frame.to_ndarray(format="rgb24", interpolation=_EXACT) for frame in frames]
+        return np.stack(rgb) / 255, times
