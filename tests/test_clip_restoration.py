@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -205,7 +207,6 @@ def test_events_name_the_frame_in_work(tmp_path: Path) -> None:
     progress = [event for event in events if isinstance(event, Progress)]
     assert [p.fraction for p in progress] == sorted(p.fraction for p in progress)
     assert all(p.tiles == 3 and 0 <= p.tile < 3 for p in progress)
-    assert progress[-1].tile == 2
 
 
 def test_fits_after_the_first_start_warm_and_are_shorter(tmp_path: Path) -> None:
@@ -276,6 +277,27 @@ def test_transparency_of_frames_is_kept(tmp_path: Path) -> None:
     frames = load_frames(tmp_path / "out")
     assert np.array_equal(frames[..., 3:], alpha)
     assert np.array_equal(frames[:, :10, :, :3], clip[:, :10])
+
+
+def test_dip_batch_restores_videos_too(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    save_video(folder / "a.mp4", with_noise(pan(3)), sound="aac")
+    run = subprocess.run(
+        [sys.executable, "-P", "-m", "dip_batch", "in", "--task", "denoise", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "a.mp4  48×48" in run.stdout
+    options = ["--task", "denoise", "--iterations", "2", "--device", "cpu"]
+    for command in (["-m", "dip_batch", "in"], ["-m", "dip_engine", "restore", "in/a.mp4", "out"]):
+        subprocess.run(
+            [sys.executable, "-P", *command, *options], cwd=tmp_path, check=True, timeout=120
+        )
+    assert packets(tmp_path / "in-restored/a.mp4", "audio") == packets(folder / "a.mp4", "audio")
+    assert len(load_frames(tmp_path / "out")) == 3
 
 
 def drain(generator: object) -> list[torch.Tensor]:

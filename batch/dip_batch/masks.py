@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dip_batch.names import natural_key, shown
-from dip_batch.walk import is_picture
+from dip_batch.walk import is_picture, is_video
 from dip_engine.errors import MaskError
 
 MASK_ENDING = "_mask"
@@ -16,7 +16,7 @@ class MaskFolder:
 
     The mask of ``trip/cat.jpg`` is ``trip/cat.*`` or ``trip/cat_mask.*`` below the folder, with
     any picture suffix; the same full name goes first, then the same stem. The folder may be the
-    folder of pictures itself: then only ``cat_mask.*`` counts.
+    folder of pictures itself: then only ``cat_mask.*`` counts. The mask of a video may be a video.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,9 @@ class MaskFolder:
         Raises:
             MaskError: there is none.
         """
-        there = self._pictures_in(self.folder / relative.parent)
+        there = self._files_in(self.folder / relative.parent)
+        if not is_video(root / relative):
+            there = [path for path in there if is_picture(path)]
         if not self._holds_the_pictures(root):
             exact = [path for path in there if path.name == relative.name]
             stem = [path for path in there if path.stem == relative.stem]
@@ -50,8 +52,9 @@ class MaskFolder:
     def _holds_the_pictures(self, root: Path) -> bool:
         return self.folder.resolve() == root.resolve()
 
-    def _pictures_in(self, folder: Path) -> list[Path]:
+    def _files_in(self, folder: Path) -> list[Path]:
         if folder not in self._listed:
             files = folder.iterdir() if folder.is_dir() else ()
-            self._listed[folder] = sorted(filter(is_picture, files), key=natural_key)
+            fit = [path for path in files if is_picture(path) or is_video(path)]
+            self._listed[folder] = sorted(fit, key=natural_key)
         return self._listed[folder]
