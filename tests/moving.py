@@ -7,17 +7,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
 from PIL import Image
 from scipy import ndimage
 from skimage import data
 
-_EXACT = (
-    Interpolation.BICUBIC
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.ACCURATE_RND
-)
+_EXACT = 0x4 | 0x2000 | 0x4000 | 0x40000  # bicubic, full chroma in and out, accurate rounding
 
 
 def pan(count: int, side: int = 48, step: tuple[float, float] = (0.5, 1.5)) -> np.ndarray:

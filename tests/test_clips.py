@@ -217,6 +217,9 @@ def test_a_gray_video_has_one_channel(tmp_path: Path) -> None:
     assert np.abs(load_video(tmp_path / "b.mp4")[0] - gray).mean() * 255 < 2
 
 
+@pytest.mark.skipif(
+    not hasattr(av.VideoStream, "set_display_rotation"), reason="this PyAV cannot turn a video"
+)
 @pytest.mark.parametrize("degrees", [90, 180, -90])
 def test_a_turned_video_is_read_upright(tmp_path: Path, degrees: int) -> None:
     clip = smooth()
@@ -238,7 +241,7 @@ def test_a_folder_comes_from_a_video_and_a_video_from_a_folder(tmp_path: Path) -
     assert names == [f"frame_{number:06}.png" for number in range(1, 6)]
     assert np.abs(load_frames(tmp_path / "frames") - clip).max() < 1 / 255
     copy(tmp_path / "frames", tmp_path / "b.mp4")
-    assert np.abs(load_video(tmp_path / "b.mp4")[0] - clip).mean() * 255 < 2
+    assert np.abs(pixels(open_clip(tmp_path / "b.mp4")) - clip).mean() * 255 < 2
 
 
 def test_frames_of_a_folder_are_replaced_and_other_files_are_not(tmp_path: Path) -> None:
