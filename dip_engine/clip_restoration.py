@@ -3,8 +3,8 @@
 read → motion, cuts → the scene prepares starts with its neighbours → per frame: fit, join → write
 
 What makes the result steady in time: all frames share one noise level, one latent code and the
-same random draws; each fit starts from the weights that the frame before ended with, and takes
-fewer iterations; and the starts come from several frames. A cut begins everything anew.
+same random draws; each fit goes on from where that of the frame before ended, and takes fewer
+iterations; and the starts come from several frames. A cut begins everything anew.
 
 Frames wait in memory only until their neighbours are there, so that a clip may be of any length.
 An end by hand or by a time limit leaves the remaining frames as they were: the result is always a
@@ -52,7 +52,7 @@ from dip_engine.tiling import Mosaic, Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-WARM = 0.25  # of the iterations, for a fit that starts from the frame before
+WARM = 0.25  # of the iterations, for a fit that goes on from the frame before
 SAMPLES = 5  # frames from which the noise level is estimated
 START_SHARE = 0.4  # of the time that the starts of denoising take, roughly
 _UNIT = ValueRange(0.0, 1.0)

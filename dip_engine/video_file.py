@@ -98,6 +98,9 @@ class VideoFile:
                 frame = next(self._decoded(container, stream), None)
                 if frame is not None:
                     found.append(self._frame(frame, place + 1, stream))
+        if not found:  # the file cannot be searched
+            with closing(self.frames()) as frames:
+                found = [next(frames)]
         return found
 
     @contextmanager

@@ -38,7 +38,7 @@ from dip_engine import (
     restore_events,
 )
 from dip_engine.alignment import find_motion, moved
-from dip_engine.clip_estimate import ClipEstimate
+from dip_engine.clip_estimate import LAG, ClipEstimate
 from dip_engine.clip_fill import Neighbour, fill_from
 from dip_engine.patch_groups import STEP, blocks
 
@@ -320,6 +320,13 @@ def test_the_estimate_takes_any_size_and_number_of_frames(
         done += drain(estimate.end())
         assert [frame.shape for frame in done] == [clip[0].shape] * count
         assert all(bool(frame.isfinite().all()) for frame in done)
+
+
+def test_a_frame_comes_out_as_soon_as_no_later_one_can_change_it() -> None:
+    frames = torch.rand(LAG + 2, 1, 30, 30, generator=torch.Generator().manual_seed(0))
+    estimate = ClipEstimate(0.1, 1)
+    assert [len(drain(estimate.add(frame))) for frame in frames] == [0] * LAG + [1, 1]
+    assert len(drain(estimate.end())) == LAG
 
 
 def test_a_large_motion_is_followed(tmp_path: Path) -> None:
