@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_ANY = click.Path(path_type=Path)  # a picture, a video or a folder of frames
 
 
 def main() -> int:
@@ -55,11 +56,14 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("picture", metavar="IN", type=_FILE)
-@click.argument("output", metavar="OUT", type=_FILE)
+@click.argument("picture", metavar="IN", type=_ANY)
+@click.argument("output", metavar="OUT", type=_ANY)
 @settings_options
 @click.option(
-    "--mask", type=_FILE, help=f"Picture of the same size; white is restored ({MASKED_TASKS})."
+    "--mask",
+    type=_ANY,
+    help=f"Picture of the same size; white is restored ({MASKED_TASKS}). For a clip it may be a "
+    "clip of as many frames.",
 )
 @click.option(
     "--uncertainty",
@@ -85,7 +89,9 @@ def restore(
 ) -> None:
     """Restore the picture IN and write the result to OUT.
 
-    The suffix of OUT chooses the file format. Ctrl+C cancels; nothing is written then.
+    IN may be a clip: a video, or a folder of pictures that are its frames; OUT is a video or a
+    folder then. The suffix of OUT chooses the file format. Ctrl+C cancels; nothing is written
+    then.
     """
     from dip_engine.client import Engine
 
@@ -309,7 +315,7 @@ def _for_each(folders: list[Path], action: Callable[[Path], str]) -> None:
 
 
 def _check_output(picture: Path, output: Path, *, force: bool) -> None:
-    if not output.exists():
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if picture.exists() and output.samefile(picture):
         raise OutputError(

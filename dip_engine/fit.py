@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,7 @@ class Fitted:
         reason: why the fit ended.
         parameters: how many numbers were adjusted.
         spread: standard deviation of the last outputs, like `picture`, if it was asked for.
+        state: of network and optimiser at the end, for the fit of a similar picture.
     """
 
     picture: Tensor
@@ -64,6 +66,7 @@ class Fitted:
     reason: str
     parameters: int = 0
     spread: Tensor | None = None
+    state: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -80,6 +83,7 @@ def fit(
     seed: int,
     dtype: torch.dtype,
     held: Tensor | None = None,
+    warm: Mapping[str, dict[str, Any]] | None = None,
     stop: threading.Event | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Generator[Step, None, Fitted]:
@@ -91,6 +95,8 @@ def fit(
         seed: of every random number.
         dtype: number format of the network; weights, loss and average are float32 always.
         held: the part of `problem.known` that the loss must not see, or None.
+        warm: the state that the fit of the frame before ended with, or None to begin afresh; z
+            and all other random numbers depend on the seed alone.
         stop: set from another thread to end with the best picture so far.
         out_of_time: asked after each iteration.
 
@@ -108,6 +114,7 @@ def fit(
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
     optimiser = _optimiser([*network.parameters(), *_free(problem.operator)], recipe, device)
+    _go_on(warm, network=network, optimiser=optimiser)
     average = Average(problem, recipe.average, with_spread=recipe.spread)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(network, average, optimiser)
@@ -116,8 +123,7 @@ def fit(
     reason = "all iterations done"
 
     for iteration in range(1, recipe.iterations + 1):
-        rate = roll_back.slower * learning_rate(recipe, iteration)
-        _set_rate(optimiser, rate)
+        rate = _set_rate(optimiser, roll_back.slower * learning_rate(recipe, iteration))
         disturb(network, relative=recipe.weight_noise, std=recipe.langevin * rate, generator=fresh)
 
         shot = view.shoot(network)
@@ -156,8 +162,15 @@ def fit(
             reason = "held-out error stopped falling"
             break
 
-    count = networks.parameter_count(network)
-    return Fitted(*best.choose(iteration), iteration, reason, count, average.spread())
+    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+    return Fitted(
+        *best.choose(iteration),
+        iteration,
+        reason,
+        parameters=networks.parameter_count(network),
+        spread=average.spread(),
+        state=state,
+    )
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:
@@ -301,6 +314,23 @@ def _optimiser(
     return torch.optim.Adam(parameters, betas=betas, fused=fused)
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def _go_on(
+    warm: Mapping[str, dict[str, Any]] | None,
+    *,
+    network: networks.Generator,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Take up the state of an earlier fit, if there is one.
+
+    Without the optimiser's own state, its first steps would be as large as at the beginning, and
+    undo what the weights have learned.
+    """
+    if warm is not None:
+        network.load_state_dict(warm["network"])
+        optimiser.load_state_dict(warm["optimiser"])
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
     for group in optimiser.param_groups:
         group["lr"] = rate
+    return rate

@@ -116,14 +116,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture to restore.
+    """One picture, or one clip, to restore.
 
     Attributes:
         task: name of a task in `dip_engine.tasks.TASKS`.
-        input: picture file (PNG, JPEG, TIFF, WebP) or ``.npy`` array (H×W or H×W×C, 0–1).
-        output: file to write; its suffix chooses the format.
+        input: picture file (PNG, JPEG, TIFF, WebP) or ``.npy`` array (H×W or H×W×C, 0–1); or a
+            clip: a video file or a folder of pictures, see `Task.takes_clip`.
+        output: file to write; its suffix chooses the format. Of a clip a video, or a folder.
         mask: picture or ``.npy`` of the same size, white = restore, gray = blend with what was
-            there, black = leave to the bit; or None. An enlargement takes none.
+            there, black = leave to the bit; or None. An enlargement takes none. For a clip it may
+            be a clip with a mask for each frame.
         mask_color: 0–255 RGB; pixels of exactly this colour are to be restored; or None. Without
             mask and colour, inpainting restores what is wholly transparent, other tasks the whole
             picture.

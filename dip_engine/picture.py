@@ -92,7 +92,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             more than `max_pixels` pixels (known before any is decoded), or values that are not
             finite.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         kind = headers.find_format(file.read(16))
         file.seek(0)
         data = file.read()
@@ -119,14 +119,14 @@ def estimate_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: there is no such file, or it is no picture.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         kind = headers.find_format(file.read(16))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _checked_size(headers.size(data, kind))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, and turn what goes wrong with it into an `InputError` that names it."""
     try:
         status = path.stat()
@@ -188,6 +188,15 @@ def check_target(path: Path, *, has_alpha: bool) -> None:
         raise OutputError(f"{path} has no suffix of a known picture format.", hint)
     if has_alpha and kind == "JPEG":
         raise OutputError(f"{path} cannot hold an alpha channel.", "Use .png instead.")
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Find out before the work that a file could not be written there, whatever its format.
+
+    Raises:
+        OutputError: a folder has that name, or its folder is not there or may not be written.
+    """
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -276,7 +285,7 @@ def _profile_fits(metadata: Metadata, channels: int) -> bool:
 
 def _write_whole(path: Path, data: bytes, *, durable: bool) -> None:
     """Write beside the target, then rename: a reader sees the old file or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -290,14 +299,23 @@ def _write_whole(path: Path, data: bytes, *, durable: bool) -> None:
         if isinstance(error, OSError):
             raise unwritable(path, error) from error
         raise
-    if not durable:
-        return
+    if durable:
+        sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return where to write what is to become `path`; `sweep_temporary` knows such names."""
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Let a new name in a folder survive a power cut."""
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
-        folder = os.open(path.parent, os.O_RDONLY)
+        handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(handle)
         finally:
-            os.close(folder)
+            os.close(handle)
 
 
 def sweep_temporary(folder: Path) -> None:

@@ -126,8 +126,15 @@ class Denoising(Work):
     """
 
     start_share = 0.3
+    raw, ripe = RAW, RIPE
 
-    def __init__(self, pixels: Array, settings: Settings, visible: Tile | None = None) -> None:
+    def __init__(
+        self,
+        pixels: Array,
+        settings: Settings,
+        visible: Tile | None = None,
+        known: Noise | None = None,
+    ) -> None:
         self.stabiliser: Stabiliser | None = None
         if settings.noise_model == "poisson":
             seen = pixels if visible is None else visible.cut(pixels)
@@ -135,11 +142,12 @@ class Denoising(Work):
             pixels = self.stabiliser.forward(pixels)
             settings = replace(settings, noise_std=self.stabiliser.noise_std)
         seen = pixels if visible is None else visible.cut(pixels)
-        noise = estimate_noise(to_tensor(seen)[0])
+        noise = estimate_noise(to_tensor(seen)[0]) if known is None else known
         self.size = pixels.shape[:2]
         self.shuffled = noise.kind == "correlated" and min(self.size) >= 32
         if self.shuffled:
             pixels = quarters(pixels)
+        if self.shuffled and known is None:
             noise = replace(noise, std=estimate_noise(to_tensor(quarters(seen))[0]).std)
         if settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
@@ -172,7 +180,8 @@ class Denoising(Work):
         fit = self.fit_alone(tile, fitted)
         share = self.recipe.share
         if self.recipe.network == "blind-spot":
-            share *= maturity(tile.cut(self.pixels), start, fit, self.noise_std)
+            scale = self.raw, self.ripe
+            share *= maturity(tile.cut(self.pixels), start, fit, self.noise_std, scale)
         return (1 - share) * start + share * fit
 
     def finish(self, result: Array) -> Array:
@@ -180,7 +189,13 @@ class Denoising(Work):
         return whole if self.stabiliser is None else self.stabiliser.inverse(whole)
 
 
-def maturity(noisy: Array, start: Array, fit: Array, noise_std: float) -> float:
+def maturity(
+    noisy: Array,
+    start: Array,
+    fit: Array,
+    noise_std: float,
+    scale: tuple[float, float] = (RAW, RIPE),
+) -> float:
     """Return 0–1: how far a blind-spot fit has come towards counting beside the start.
 
     Its distance to the noisy picture exceeds that of the start by its greater error; both ends of
@@ -188,8 +203,9 @@ def maturity(noisy: Array, start: Array, fit: Array, noise_std: float) -> float:
     good estimate grows with the noise, not with its square.
     """
     excess = np.mean((fit - noisy) ** 2) - np.mean((start - noisy) ** 2)
+    raw, ripe = scale
     scaled = excess / (noise_std * USUAL_NOISE)
-    return float(np.clip((RAW - scaled) / (RAW - RIPE), 0, 1))
+    return float(np.clip((raw - scaled) / (raw - ripe), 0, 1))
 
 
 class Enlarging(Work):

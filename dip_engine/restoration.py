@@ -1,12 +1,14 @@
 """`restore(job)`: the whole line from picture file to restored picture file.
 
+A clip takes the same line frame by frame, see `clip_restoration`.
+
 read → mask → what the task knows → per tile: classical start, fit, join → check → write
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Generic, TypeVar
@@ -14,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from dip_engine import masks, picture
+from dip_engine.clips import is_clip
 from dip_engine.clock import Clock
 from dip_engine.colourisation import in_colour
 from dip_engine.device import as_dip_error, choose_device, choose_format, prepared
@@ -65,7 +68,7 @@ def restore_events(job: Job, stop: threading.Event | None = None) -> Iterator[Ev
     """
     try:
         with prepared(job.settings):
-            yield from _Restoration(job, stop or threading.Event()).run()
+            yield from _kind_of(job)(job, stop or threading.Event()).run()
     except DipError:
         raise
     except Exception as error:
@@ -75,7 +78,15 @@ def restore_events(job: Job, stop: threading.Event | None = None) -> Iterator[Ev
         raise known from error
 
 
-class _Returning(Generic[Yielded, Returned]):
+def _kind_of(job: Job) -> type[Restoration]:
+    if not is_clip(job.input):
+        return Restoration
+    from dip_engine.clip_restoration import ClipRestoration
+
+    return ClipRestoration
+
+
+class Returning(Generic[Yielded, Returned]):
     """A generator in a for loop that keeps what it returns at its end."""
 
     value: Returned
@@ -87,8 +98,13 @@ class _Returning(Generic[Yielded, Returned]):
         self.value = yield from self.generator
 
 
-class _Restoration:
-    """The state of one job: clock, devices, what is shown."""
+class Restoration:
+    """The state of one job: clock, devices, what is shown.
+
+    Args:
+        job: what to do.
+        stop: see `restore`.
+    """
 
     def __init__(self, job: Job, stop: threading.Event) -> None:
         self.job = job
@@ -96,8 +112,10 @@ class _Restoration:
         self.told = self.next_preview = 0.0
         self.fraction = 0.0
         self.tally = Tally()
+        self.warm: dict[int, Mapping[str, Any]] = {}  # by tile: what its fit starts from
 
     def run(self) -> Iterator[Event]:
+        """Do the job, see `restore_events`."""
         job = self.job
         self.device = choose_device(job.settings.device)
         self.dtype = choose_format(self.device, job.settings)
@@ -115,7 +133,7 @@ class _Restoration:
             picture.check_target(job.uncertainty, has_alpha=False)
             work.recipe = wandering(work.recipe)
         width, height = source.width * work.factor, source.height * work.factor
-        _check_size(job, width, height)
+        check_size(job, width, height)
         started = Started(
             width,
             height,
@@ -154,7 +172,7 @@ class _Restoration:
         if index and reason is not None:
             self.tally.add_left_out(reason)
             return
-        estimate = _Returning(self._start(tile))
+        estimate = Returning(self._start(tile))
         for done in estimate:
             yield from self._progress("start", (index + work.start_share * done) / count, index)
             if self.clock.overdue():
@@ -176,7 +194,7 @@ class _Restoration:
         self.uncertainty.add(tile, fitted)
         joined = self._join(tile, start, fitted)
         if not self.job.settings.fit_only and self.clock.ended() is None:
-            polished = _Returning(work.polish(tile, joined, self.device))
+            polished = Returning(work.polish(tile, joined, self.device))
             for done in polished:
                 part = 1 - work.polish_share * (1 - done)
                 yield from self._progress("fit", (index + part) / count, index)
@@ -203,14 +221,15 @@ class _Restoration:
     def _fit(self, tile: Tile, index: int, start: Array) -> Generator[Event, None, Fitted]:
         work, count, seed = self.work, len(self.work.tiles), self.job.settings.seed
         problem = work.problem(tile, start, self.device)
-        end = self.clock.share(count - index)
-        steps = _Returning(
+        end = self._end_of_fit(index)
+        steps = Returning(
             fit(
                 problem,
                 work.recipe,
                 seed=seed + index,
                 dtype=self.dtype,
                 held=work.held(tile, problem, seed),
+                warm=self.warm.get(index),
                 stop=self.clock.stop,
                 out_of_time=lambda: self.clock.seconds > end,
             )
@@ -226,6 +245,10 @@ class _Restoration:
             for snapshot in self.snapshots.take(tile, step.iteration, join, _psnr(step)):
                 yield replace(snapshot, loss=step.loss)
         return steps.value
+
+    def _end_of_fit(self, index: int) -> float:
+        """Return the seconds since the job began at which the fit of a tile must end."""
+        return self.clock.share(len(self.work.tiles) - index)
 
     def _add(self, tile: Tile, result: Array, decibels: float | None) -> Iterator[Event]:
         self.finish.check_finite(result)
@@ -248,6 +271,7 @@ class _Restoration:
         if seconds - self.told < HEARTBEAT:
             return
         self.told = seconds
+        fraction, tile, tiles = self._place(fraction, tile)
         self.fraction = max(self.fraction, fraction)
         remaining = seconds * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
         yield Progress(
@@ -260,8 +284,12 @@ class _Restoration:
             seconds,
             remaining,
             tile,
-            len(self.work.tiles),
+            tiles,
         )
+
+    def _place(self, fraction: float, tile: int) -> tuple[float, int, int]:
+        """Return what to tell of a fraction of the picture: of the job, which part, of how many."""
+        return fraction, tile, len(self.work.tiles)
 
     def _preview(
         self, iteration: int, show: Callable[[], None] | None = None, *, force: bool = False
@@ -282,7 +310,12 @@ def _psnr(step: Step) -> float | None:
     return psnr(step.loss if step.held_out is None else step.held_out)
 
 
-def _check_size(job: Job, width: int, height: int) -> None:
+def check_size(job: Job, width: int, height: int) -> None:
+    """Refuse an enlargement that could not be held.
+
+    Raises:
+        InputError: it would have too many pixels.
+    """
     if height * width > picture.MAX_PIXELS:
         raise InputError(
             f"{job.input} would become {width}×{height} pixels, which is too many.",

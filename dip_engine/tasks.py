@@ -21,6 +21,7 @@ class Task:
         options: names of the `Settings` fields that matter for this task beyond the common ones.
         guide: ending of the second picture's name, e.g. ``flash``; empty if the task takes none.
         guide_title: what a user reads of it.
+        takes_clip: it restores videos and folders of frames, too.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Task:
     options: tuple[str, ...] = ()
     guide: str = ""
     guide_title: str = ""
+    takes_clip: bool = False
 
 
 TASKS: tuple[Task, ...] = (
@@ -39,12 +41,14 @@ TASKS: tuple[Task, ...] = (
         "Denoise",
         "Remove noise; its level is estimated unless given.",
         options=("noise_std", "noise_model", "photons"),
+        takes_clip=True,
     ),
     Task(
         "inpaint",
         "Inpaint",
         "Fill the white part of a mask from the rest of the picture.",
         needs_mask=True,
+        takes_clip=True,
     ),
     Task(
         "super-resolution",
@@ -52,6 +56,7 @@ TASKS: tuple[Task, ...] = (
         "Enlarge by 2, 3, 4 or 8.",
         takes_mask=False,
         options=("factor",),
+        takes_clip=True,
     ),
     Task(
         "jpeg",

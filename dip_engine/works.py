@@ -61,7 +61,7 @@ def make_work(
 
 
 def _denoise(given: Given) -> Work:
-    denoising = Denoising(given.pixels, given.job.settings, _opaque(given.source))
+    denoising = Denoising(given.pixels, given.job.settings, opaque(given.source))
     if not denoising.noise_std and np.ptp(given.pixels) > 0:
         given.warnings.append("No noise was found; tell its level with --noise-level.")
     return denoising
@@ -118,7 +118,7 @@ _MAKERS: dict[str, Callable[[Given], Work]] = {
 }
 
 
-def _opaque(source: Picture) -> Tile:
+def opaque(source: Picture) -> Tile:
     """Return the smallest rectangle that holds all pixels that can be seen."""
     if source.alpha is None or not source.alpha.any():
         return Tile(0, 0, source.height, source.width)

@@ -53,6 +53,45 @@ def test_a_folder_is_mirrored_beside_itself_in_natural_order(photos: Path) -> No
     assert {item.root for item in plan.items} == {root}
 
 
+def test_videos_are_restored_like_pictures(photos: Path) -> None:
+    for name in ("b.mp4", "trip/C.MPG", "small.gif", "code.ts"):
+        make(photos / name)
+    plan = make_plan(Request((photos,), file_format="webp"))
+    root = photos.with_name("photos-restored")
+    assert [name for name in outputs(plan, root) if not name.endswith(".webp")] == [
+        "b.mp4",
+        "trip/C.mp4",
+    ]
+    assert only(make_plan(Request((photos / "b.mp4",)))).output == photos / "b-restored.mp4"
+    out = photos / "c.mkv"
+    assert only(make_plan(Request((photos / "b.mp4",), out))).output == out
+
+
+@pytest.mark.parametrize("why", ["task", "library"])
+def test_videos_that_cannot_be_restored_are_left_out_with_a_note(
+    photos: Path, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(photos / "b.mp4")
+    if why == "library":
+        monkeypatch.setattr("dip_batch.walk.find_spec", lambda _: None)
+    plan = make_plan(Request((photos,), task="jpeg" if why == "task" else "denoise"))
+    assert len(plan.items) == 4
+    (note,) = plan.notes
+    assert "b.mp4 is left out" in note
+    assert ("jpeg works on pictures only" if why == "task" else "PyAV") in note
+
+
+def test_the_mask_of_a_video_may_be_a_video(tmp_path: Path) -> None:
+    folder, masks = tmp_path / "in", tmp_path / "masks"
+    for name in ("a.mp4", "b.png", "c.mkv"):
+        make(folder / name)
+    for name in ("a.mp4", "b.mp4", "b.png", "c_mask.png"):
+        make(masks / name)
+    plan = make_plan(Request((folder,), task="inpaint", mask_dir=masks))
+    found = [item.mask.name for item in plan.items if item.mask is not None]
+    assert found == ["a.mp4", "b.png", "c_mask.png"]
+
+
 def test_hidden_linked_and_other_files_are_skipped(photos: Path, tmp_path: Path) -> None:
     make(photos / ".hidden.png")
     make(photos / ".thumbnails" / "small.png")

@@ -93,7 +93,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.version_option(__version__, prog_name="dip-batch")
 @click.pass_context
 def main(context: click.Context, /, inputs: tuple[Path, ...], **options: Any) -> None:
-    """Restore pictures, or all pictures of folders, each from nothing but itself.
+    """Restore pictures, or all pictures and videos of folders, each from nothing but itself.
 
     Results go to INPUT-restored beside each folder, with the same tree below, or to the folder
     given with -o; originals are never touched. A run that was killed goes on where it was when

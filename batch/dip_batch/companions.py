@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dip_batch.names import natural_key, shown
-from dip_batch.walk import is_picture
+from dip_batch.walk import is_picture, is_video
 from dip_engine.errors import InputError, MaskError
 
 
@@ -14,7 +14,7 @@ class CompanionFolder:
 
     The mask, say, of ``trip/cat.jpg`` is ``trip/cat.*`` or ``trip/cat_mask.*`` below the folder,
     with any picture suffix; the same full name goes first, then the same stem. The folder may be
-    the folder of pictures itself: then only ``cat_mask.*`` counts.
+    the folder of pictures itself: then only ``cat_mask.*`` counts. That of a video may be a video.
 
     Args:
         folder: where they lie.
@@ -36,7 +36,9 @@ class CompanionFolder:
         Raises:
             InputError: there is none.
         """
-        there = self._pictures_in(self.folder / relative.parent)
+        there = self._files_in(self.folder / relative.parent)
+        if not is_video(root / relative):
+            there = [path for path in there if is_picture(path)]
         if not self._is_of_pictures(root):
             exact = [path for path in there if path.name == relative.name]
             stem = [path for path in there if path.stem == relative.stem]
@@ -62,8 +64,9 @@ class CompanionFolder:
     def _is_of_pictures(self, root: Path) -> bool:
         return self.folder.resolve() == root.resolve()
 
-    def _pictures_in(self, folder: Path) -> list[Path]:
+    def _files_in(self, folder: Path) -> list[Path]:
         if folder not in self._listed:
             files = folder.iterdir() if folder.is_dir() else ()
-            self._listed[folder] = sorted(filter(is_picture, files), key=natural_key)
+            fit = [path for path in files if is_picture(path) or is_video(path)]
+            self._listed[folder] = sorted(fit, key=natural_key)
         return self._listed[folder]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +15,9 @@ from dip_batch.names import printable, shown, span
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Plan
 from dip_batch.todo import Todo
-from dip_engine.errors import InputError
+from dip_batch.walk import is_video
+from dip_engine.clips import open_clip
+from dip_engine.errors import DipError
 from dip_engine.picture import estimate_size
 from dip_engine.processes import free_cores
 
@@ -84,10 +87,10 @@ def _planned(todo: Todo, cores: int) -> dict[str, Any]:
     about = {"name": item.name, "input": str(item.input), "output": str(item.output)}
     about["shown"] = shown(item.output)
     try:
-        width, height = estimate_size(item.input)
-    except InputError as error:
+        width, height, frames = _size(item.input)
+    except DipError as error:
         return {**about, "status": "failed", "reason": error.sentence, "hint": error.hint}
-    cost = estimate(todo.job.task, todo.job.settings, (width, height), cores)
+    cost = estimate(todo.job.task, todo.job.settings, (width, height), cores, frames)
     return {
         **about,
         "status": "planned",
@@ -96,6 +99,14 @@ def _planned(todo: Todo, cores: int) -> dict[str, Any]:
         "seconds": round(cost.seconds, 1),
         "gigabytes": round(cost.gigabytes, 2),
     }
+
+
+def _size(path: Path) -> tuple[int, int, int | None]:
+    """Return width and height, and of a video the number of frames."""
+    if is_video(path):
+        clip = open_clip(path)
+        return clip.width, clip.height, clip.count
+    return (*estimate_size(path), None)
 
 
 def _settled(outcome: Outcome) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from dip_batch.companions import CompanionFolder
 from dip_batch.names import printable, shown
-from dip_batch.walk import find_pictures, is_picture, matches
+from dip_batch.walk import find_pictures, is_picture, is_video, matches, why_no_videos
+from dip_engine.clips import VIDEO_SUFFIXES
 from dip_engine.errors import InputError
 from dip_engine.picture import SUFFIXES
 from dip_engine.tasks import find_task
+from dip_engine.video_output import FORMATS as VIDEO_FORMATS
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "same": (),
@@ -65,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture of the plan; paths are absolute.
+    """One picture or video of the plan; paths are absolute.
 
     Attributes:
         input, output: files.
@@ -151,7 +153,7 @@ def _sources(request: Request) -> Iterator[_Source]:
     folders = [path for path in inputs if path.is_dir()]
     out = None if request.out is None else _absolute(request.out)
     if out is not None:
-        names_a_file = out.suffix.lower() in SUFFIXES and not out.is_dir()
+        names_a_file = out.suffix.lower() in {*SUFFIXES, *VIDEO_FORMATS} and not out.is_dir()
         if names_a_file and len(inputs) == 1 and not folders:
             yield _Source(inputs[0], out.parent, None, out)
             return
@@ -179,12 +181,19 @@ def _pictures(
     """Yield the pictures of one input, relative to it (a file: to its folder)."""
     folder = _folder_of(source)
     found: list[Path]
+    no_videos = why_no_videos(request.task)
     if source.path.is_dir():
         found = find_pictures(
-            source.path, avoid, lambda text, path: notes.append(text.format(shown(path)))
+            source.path,
+            avoid,
+            lambda text, path: notes.append(text.format(shown(path))),
+            no_videos,
         )
-    elif is_picture(source.path):
+    elif is_picture(source.path) or (is_video(source.path) and no_videos is None):
         found = [Path(source.path.name)]
+    elif is_video(source.path):
+        found = []
+        notes.append(f"{shown(source.path)} is left out: {no_videos}.")
     else:
         found = []
         notes.append(f"{shown(source.path)} is left out: its name is not that of a picture.")
@@ -238,11 +247,14 @@ def _item(
 
 
 def output_suffix(suffix: str, file_format: str, *, is_partial: bool) -> str:
-    """Return the suffix of the output of a picture with this suffix.
+    """Return the suffix of the output of a picture or video with this suffix.
 
-    A JPEG that is restored in part becomes a PNG unless a format was chosen: compressing it
-    again would change the pixels outside of the mask.
+    A video stays one of its kind where that can be written, whatever the format of pictures. A
+    JPEG that is restored in part becomes a PNG unless a format was chosen: compressing it again
+    would change the pixels outside of the mask.
     """
+    if suffix.lower() in VIDEO_SUFFIXES:
+        return suffix if suffix.lower() in VIDEO_FORMATS else ".mp4"
     if file_format == "same":
         lossy = is_partial and suffix.lower() in FORMATS["jpeg"]
         return ".png" if lossy else suffix
