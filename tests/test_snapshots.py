@@ -86,7 +86,10 @@ def test_snapshots_lead_from_the_start_to_the_result(tmp_path, task):
     arrays = [np.load(s.path) for s in found]
     output = np.load(job.output)
     assert all(a.dtype == np.float32 and a.shape == output.shape for a in arrays)
-    assert np.array_equal(arrays[-1], output)  # without held-out pixels the last one is delivered
+    if task == "super-resolution":  # the result is polished beyond the last of them
+        assert 0 < np.abs(arrays[-1] - output).mean() < 0.03
+    else:  # without held-out pixels the last one is delivered
+        assert np.array_equal(arrays[-1], output)
     assert not np.array_equal(arrays[0], arrays[-1])
     assert sorted(p.name for p in job.snapshots.iterdir()) == [f"00{k}.npy" for k in range(6)]
     if task == "super-resolution":
