@@ -23,12 +23,28 @@ class Item:
 
     Args:
         kind: what it says it is: ``layer``, ``group``, ``layer_mask``, ``channel``, or a layer
-            that is a ``text_layer``, ``vector_layer``, ``link_layer`` or ``floating_sel``.
+            that is ``gray``, a ``text_layer``, ``vector_layer``, ``link_layer`` or
+            ``floating_sel``.
         valid: still there.
+        number: no other item has it.
+        image: where it is.
+        box: offsets and size.
+        alpha: it has an alpha channel.
     """
 
-    def __init__(self, kind: str = "layer", *, valid: bool = True) -> None:
+    def __init__(
+        self,
+        kind: str = "layer",
+        *,
+        valid: bool = True,
+        number: int = 1,
+        image: Image | None = None,
+        box: tuple[int, int, int, int] = (0, 0, 16, 12),
+        alpha: bool = True,
+    ) -> None:
         self.kind, self.valid = kind, valid
+        self.number, self.image = number, image
+        self.box, self.alpha = box, alpha
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("is_") and name != "is_link_layer":  # GIMP 3.0 knows none of these
@@ -44,10 +60,31 @@ class Item:
     def get_name(self) -> str:
         return "Sky"
 
+    def get_id(self) -> int:
+        return self.number
+
+    def get_image(self) -> Image | None:
+        return self.image
+
+    def get_offsets(self) -> tuple[bool, int, int]:
+        return True, *self.box[:2]
+
+    def get_width(self) -> int:
+        return self.box[2]
+
+    def get_height(self) -> int:
+        return self.box[3]
+
+    def has_alpha(self) -> bool:
+        return self.alpha
+
 
 class Image:
-    def __init__(self, base: str = "RGB", *, valid: bool = True) -> None:
-        self.base, self.valid = base, valid
+    def __init__(self, base: str = "RGB", *, valid: bool = True, number: int = 1) -> None:
+        self.base, self.valid, self.number = base, valid, number
+
+    def get_id(self) -> int:
+        return self.number
 
     def is_valid(self) -> bool:
         return self.valid

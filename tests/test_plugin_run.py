@@ -26,6 +26,9 @@ VALUES = {
     "noise-level": 25.5,
     "factor": "2",
     "quality": 0,
+    "blur": "unknown",
+    "blur-size": 0.0,
+    "blur-angle": 0.0,
     "iterations": 0,
     "seed": 7,
     "device": " cpu ",
@@ -139,6 +142,21 @@ def test_request_in_the_units_of_the_engine() -> None:
     assert (settings.quality, settings.iterations) == (None, None)
     assert (settings.factor, settings.seed, settings.device) == (2, 7, "cpu")
     assert Request.read({**VALUES, "noise-level": 0.0}.__getitem__).settings.noise_std is None
+    assert (settings.blur, settings.blur_size, settings.blur_angle) == ("unknown", None, 0.0)
+
+
+def test_request_to_deblur() -> None:
+    told = {"task": "deblur", "blur": "motion", "blur-size": 12.5, "blur-angle": -30.0}
+    settings = Request.read({**VALUES, **told}.__getitem__).settings
+    assert (settings.blur, settings.blur_size, settings.blur_angle) == ("motion", 12.5, -30.0)
+
+
+@pytest.mark.parametrize("task", ["colourise", "flash"])
+def test_request_with_a_second_layer(task: str) -> None:
+    second = object()
+    told = {"task": task, "second-layer": second}
+    assert Request.read({**VALUES, **told}.__getitem__).second is second
+    assert Request.read(VALUES.__getitem__).second is None
 
 
 @pytest.mark.parametrize(
@@ -146,6 +164,8 @@ def test_request_in_the_units_of_the_engine() -> None:
     [
         ("task", "nonsense", "no task 'nonsense'"),
         ("preset", "quick", "preset 'quick'"),
+        ("blur", "shaken", "blur 'shaken'"),
+        ("blur-size", 0.1, "blur_size is 0.1"),
         ("second-layer", object(), "uses no second layer"),
     ],
 )
@@ -163,6 +183,9 @@ def test_a_task_shows_what_matters_for_it() -> None:
     assert names["super-resolution"] == {"factor"}
     assert names["inpaint"] == set()
     assert names["jpeg"] == {"quality"}
+    assert names["deblur"] == {"blur", "blur-size", "blur-angle", "noise-level"}
+    assert names["colourise"] == set()
+    assert names["flash"] == {"noise-level"}
 
 
 def result(iteration: int) -> Result:

@@ -12,7 +12,7 @@ import pytest
 
 from dip_engine.errors import InputError, ProtocolError
 from dip_engine.job import MAX_SEED, Job, Result, Started
-from dip_engine.tasks import PRESETS, TASKS
+from dip_engine.tasks import BLURS, PRESETS, TASKS, find_task
 
 
 @pytest.fixture
@@ -46,6 +46,9 @@ def test_registration(script: Any) -> None:
         "noise-level": "double",
         "factor": "choice",
         "quality": "int",
+        "blur": "choice",
+        "blur-size": "double",
+        "blur-angle": "double",
         "iterations": "int",
         "seed": "int",
         "device": "string",
@@ -53,6 +56,7 @@ def test_registration(script: Any) -> None:
     }
     assert list(procedure.arguments["task"][1][2]) == [task.name for task in TASKS]
     assert list(procedure.arguments["preset"][1][2]) == list(PRESETS)
+    assert list(procedure.arguments["blur"][1][2]) == list(BLURS)
     assert procedure.arguments["seed"][1][2:4] == (0, MAX_SEED)
 
 
@@ -71,10 +75,81 @@ def test_defaults_are_a_request_the_engine_takes(script: Any) -> None:
 
 def test_mnemonics_of_the_dialog_do_not_collide(script: Any) -> None:
     procedure = script.DeepImagePrior().do_create_procedure("x")
-    nicks = [rest[0] for name, (_, rest) in procedure.arguments.items() if name != "second-layer"]
+    nicks = [rest[0] for _, rest in procedure.arguments.values()]
     # GIMP's own buttons: Reset, Load and Save settings, Cancel; ours: Restore, Advanced.
     keys = [nick[nick.index("_") + 1].lower() for nick in nicks] + list("rlsc") + list("oa")
     assert len(keys) == len(set(keys))
+
+
+def test_second_layer_is_named_after_the_task(script: Any) -> None:
+    from dip_gimp.second_layer import wanted
+
+    names = {task.name: wanted(task) for task in TASKS if task.guide}
+    assert names == {"colourise": "layer with strokes of colour", "flash": "layer taken with flash"}
+
+
+def second_layer(task: str, second: Any, *, gray: bool = False) -> Any:
+    """Pair a layer of 16×12 pixels at (4, 2) with another one."""
+    from dip_gimp.second_layer import SecondLayer
+
+    kind = find_task(task)
+    assert kind is not None
+    first = fake_gi.Item("gray" if gray else "layer", image=IMAGE, box=(4, 2, 16, 12))
+    return SecondLayer(IMAGE, first, second, kind)
+
+
+IMAGE = fake_gi.Image()
+
+
+@pytest.mark.parametrize("task", ["colourise", "flash"])
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        (None, "needs a second layer: the layer"),
+        (fake_gi.Item(image=IMAGE), "“Sky” cannot be its own second layer"),
+        (fake_gi.Item(number=2, image=fake_gi.Image(number=2)), "is in another image"),
+        (fake_gi.Item(number=2, valid=False), "is no longer there"),
+    ],
+)
+def test_second_layer_that_cannot_be_used(
+    script: Any, task: str, second: Any, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence) as caught:
+        second_layer(task, second)
+    assert caught.value.hint
+
+
+def test_gray_image_cannot_hold_colours(script: Any) -> None:
+    second = fake_gi.Item(number=2, image=IMAGE)
+    with pytest.raises(InputError, match=r"cannot hold colours\. Convert the image to RGB first"):
+        second_layer("colourise", second, gray=True)
+    second_layer("flash", second, gray=True)
+
+
+@pytest.mark.parametrize(
+    ("task", "alpha", "box", "covers"),
+    [
+        ("flash", False, (4, 2, 16, 12), True),
+        ("flash", True, (0, 0, 30, 30), True),
+        ("flash", True, (5, 2, 16, 12), False),
+        ("flash", False, (4, 2, 16, 11), False),
+        ("colourise", True, (9, 9, 1, 1), True),
+        ("colourise", False, (4, 2, 16, 12), True),
+        ("colourise", False, (9, 9, 1, 1), False),
+    ],
+)
+def test_what_a_second_layer_has_to_cover(
+    script: Any, task: str, alpha: bool, box: tuple[int, int, int, int], covers: bool
+) -> None:
+    from dip_gimp.box import Box
+
+    second = fake_gi.Item(number=2, image=IMAGE, box=box, alpha=alpha)
+    pair = second_layer(task, second)
+    if covers:
+        pair.check_covers(Box(0, 0, 16, 12))
+        return
+    with pytest.raises(InputError, match="“Sky” does not cover all that is restored"):
+        pair.check_covers(Box(0, 0, 16, 12))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +233,7 @@ def test_words_of_the_command_line_become_those_of_gimp(script: Any) -> None:
     from dip_gimp.assignment import Assignment
 
     assignment = object.__new__(Assignment)
-    assignment.layer_name = "Sky"
+    assignment.layer_name, assignment.second = "Sky", None
     assignment.job = Job("denoise", Path("/x/layer.npy"), Path("/x/out.npy"))
     error = InputError("/x/layer.npy has 3 pixels that are not finite.", "None of --noise-level.")
     told = assignment.readable(error)

@@ -22,18 +22,17 @@ from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402 - the versions
 
 from dip_engine.client import Engine  # noqa: E402
 from dip_engine.errors import DipError, ResultError  # noqa: E402
-from dip_engine.job import MAX_SEED, Progress, Result, Settings  # noqa: E402
-from dip_engine.tasks import FACTORS, PRESETS, TASKS  # noqa: E402
+from dip_engine.job import Progress, Result  # noqa: E402
+from dip_gimp.arguments import add_arguments  # noqa: E402
 from dip_gimp.assignment import Assignment, Choice  # noqa: E402
 from dip_gimp.engine_command import engine_command  # noqa: E402
 from dip_gimp.layers import only_layer  # noqa: E402
 from dip_gimp.request import Request  # noqa: E402
 from dip_gimp.scratch import engine_log, run_folder  # noqa: E402
+from dip_gimp.second_layer import choose_usual  # noqa: E402
 
 PROCEDURE = "plug-in-deep-image-prior"
 TITLE = "Deep Image Prior"
-_BOTH_WAYS = GObject.ParamFlags.READWRITE
-_DEFAULTS = Settings()
 
 
 class DeepImagePrior(Gimp.PlugIn):
@@ -56,74 +55,19 @@ class DeepImagePrior(Gimp.PlugIn):
         procedure.add_menu_path("<Image>/Filters/Enhance")
         procedure.set_documentation(
             "Restore a layer from nothing but itself",
-            "Removes noise or JPEG artefacts, fills the selection, or enlarges, with an untrained "
-            "neural network that is fitted to this one layer. The result is a new layer; where "
+            "Removes noise, blur or JPEG artefacts, fills the selection, enlarges, spreads the "
+            "colours of a few strokes over a gray picture, or restores a dark photo with the help "
+            "of one taken with flash. An untrained neural network is fitted to this one layer; "
+            "strokes and flash photo are in a second one. The result is a new layer; where "
             "something is selected, nothing else is changed. An enlargement is a new image.",
             None,
         )
         procedure.set_attribution(TITLE, "Apache-2.0", "2026")
-        _add_arguments(procedure)
+        add_arguments(procedure)
         procedure.add_layer_return_value(
-            "layer", "New layer", "The restored layer", False, _BOTH_WAYS
+            "layer", "New layer", "The restored layer", False, GObject.ParamFlags.READWRITE
         )
         return procedure
-
-
-def _add_arguments(procedure: Gimp.Procedure) -> None:
-    tasks, presets, factors = Gimp.Choice.new(), Gimp.Choice.new(), Gimp.Choice.new()
-    for number, task in enumerate(TASKS):
-        tasks.add(task.name, number, task.title, task.summary)
-    for number, preset in enumerate(PRESETS):
-        presets.add(preset, number, preset.capitalize(), "")
-    for factor in FACTORS:
-        factors.add(str(factor), factor, f"× {factor}", "")
-    add = _BOTH_WAYS
-    procedure.add_choice_argument(
-        "task", "_Task", "What is done to the layer", tasks, TASKS[0].name, add
-    )
-    procedure.add_choice_argument(
-        "preset", "_Preset", "How much time is spent", presets, _DEFAULTS.preset, add
-    )
-    procedure.add_double_argument(
-        "strength", "Strengt_h (%)", "How much of the original is replaced", 0, 100, 100, add
-    )
-    procedure.add_double_argument(
-        "noise-level",
-        "_Noise level (0: estimated)",
-        "Standard deviation of the noise in 8-bit levels",
-        0,
-        255,
-        0,
-        add,
-    )
-    procedure.add_choice_argument(
-        "factor", "_Enlarge", "How many times larger", factors, str(_DEFAULTS.factor), add
-    )
-    procedure.add_int_argument(
-        "quality", "JPEG _quality (0: estimated)", "1 to 100, as it was saved", 0, 100, 0, add
-    )
-    procedure.add_int_argument(
-        "iterations",
-        "_Iterations (0: automatic)",
-        "A fixed number instead of the automatic stop",
-        0,
-        1_000_000,
-        0,
-        add,
-    )
-    procedure.add_int_argument(
-        "seed", "Random see_d", "Of every random number", 0, MAX_SEED, _DEFAULTS.seed, add
-    )
-    procedure.add_string_argument(
-        "device", "De_vice", "auto, cpu, cuda, cuda:1, mps …", _DEFAULTS.device, add
-    )
-    procedure.add_layer_argument(
-        "second-layer",
-        "Second _layer",
-        "For tasks that work on a pair of layers; none of the present ones does",
-        True,
-        add,
-    )
 
 
 def run(
@@ -142,6 +86,8 @@ def run(
         watched = run_mode == Gimp.RunMode.INTERACTIVE
         if watched and not _ask(procedure, config, image, layer):
             return _cancelled(procedure)
+        if run_mode == Gimp.RunMode.WITH_LAST_VALS:
+            choose_usual(config, image, layer)
         new = restore_layer(image, layer, config, command, watched=watched)
         if new is not None and run_mode != Gimp.RunMode.NONINTERACTIVE:
             _show(image, new)
@@ -174,6 +120,7 @@ def restore_layer(
     """
     only_layer(image, [layer])  # it may have gone while the settings were shown
     request = Request.read(config.get_property)
+    config.set_property("second-layer", None)  # GIMP keeps the settings, and cannot keep a layer
     with run_folder() as folder:
         assignment = Assignment(image, layer, request, folder, snapshots=watched)
         result: Result | None

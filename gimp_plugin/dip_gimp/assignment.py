@@ -15,6 +15,7 @@ from dip_gimp.box import Box, with_context
 from dip_gimp.engine_command import start_hint
 from dip_gimp.npy import open_npy, write_npy
 from dip_gimp.request import Request
+from dip_gimp.second_layer import SecondLayer
 from dip_gimp.selection import extent, inverted, marked
 
 MOST_PREVIEW_SIDE = 8192  # more than fits on a screen; a larger picture is shown reduced
@@ -23,6 +24,7 @@ _MEGAPIXEL = 1e6
 _NAMES_HERE = {
     "--noise-level": "“Noise level”",
     "--quality": "“JPEG quality”",
+    "--blur-size": "“Blur size”",
     "--device cpu": "the device “cpu”",
     ", or --dtype float32": "",
 }
@@ -80,10 +82,13 @@ class Assignment:
         self.image, self.layer, self.request = image, layer, request
         self.layer_name = layer.get_name()
         self.size = layers.layer_box(layer)
-        self.format = layers.float_format(image, layer)
+        self.format = layers.float_format(image, layer, alpha=layer.has_alpha())
         self.preview_format = layers.preview_format(image, layer)
+        self.second = find_second_layer(image, layer, request)
         self.region = find_region(image, layer, request)
         self.enlarges = request.factor > 1
+        if self.second is not None:
+            self.second.check_covers(self.region.box)
         try:
             self.job = self._write_job(folder, snapshots=snapshots)
         except OSError as error:
@@ -158,18 +163,23 @@ class Assignment:
         names = {str(self.job.input): f"“{self.layer_name}”", **_NAMES_HERE}
         if self.job.mask is not None:
             names[str(self.job.mask)] = "the selection"
+        if self.second is not None:
+            names[str(self.job.guide)] = f"“{self.second.name}”"
         for before, after in names.items():
             text = text.replace(before, after)
         return text[:1].upper() + text[1:]
 
     def _write_job(self, folder: Path, *, snapshots: bool) -> Job:
         box, region = self.region.box, self.region
-        picture, mask, kept = folder / "layer.npy", folder / "mask.npy", folder / "snapshots"
+        picture, mask, guide = (folder / f"{name}.npy" for name in ("layer", "mask", "second"))
+        kept = folder / "snapshots"
         channels = layers.channels_of(self.layer)
         pieces = layers.read_pieces(self.layer, box, self.format)
         write_npy(picture, (box.height, box.width, channels), pieces)
         if region.mask is not None:
             write_npy(mask, (box.height, box.width), [region.mask])
+        if self.second is not None:
+            self.second.write(guide, box)
         settings = self.request.settings
         if snapshots:
             kept.mkdir()
@@ -185,6 +195,7 @@ class Assignment:
             mask if region.mask is not None else None,
             settings=settings,
             snapshots=kept if snapshots else None,
+            guide=None if self.second is None else guide,
         )
 
     def _note(self, choice: Choice, result: Result | None) -> str:
@@ -197,6 +208,8 @@ class Assignment:
             "chosen": "automatically" if choice.automatic else "by hand",
             "region": [box.left, box.top, box.width, box.height],
         }
+        if self.second is not None:
+            note["second_layer"] = self.second.name
         if result is not None:
             facts = asdict(result)
             note["result"] = {
@@ -204,6 +217,17 @@ class Assignment:
                 for name in ("network", "device", "dtype", "stop_reason", "noise_std", "versions")
             }
         return json.dumps(note, ensure_ascii=False)
+
+
+def find_second_layer(image: Gimp.Image, layer: Gimp.Layer, request: Request) -> SecondLayer | None:
+    """Return the second layer for a task that takes one.
+
+    Raises:
+        InputError: it is missing or cannot be used.
+    """
+    if not request.task.guide:
+        return None
+    return SecondLayer(image, layer, request.second, request.task)
 
 
 def find_region(image: Gimp.Image, layer: Gimp.Layer, request: Request) -> Region:

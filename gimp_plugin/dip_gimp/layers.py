@@ -73,10 +73,10 @@ def channels_of(layer: Gimp.Layer) -> int:
     return (1 if layer.is_gray() else 3) + int(layer.has_alpha())
 
 
-def float_format(image: Gimp.Image, layer: Gimp.Layer) -> str:
+def float_format(image: Gimp.Image, layer: Gimp.Layer, *, alpha: bool) -> str:
     """Name the float format in the layer's own colour space, so that nothing is converted."""
     colors = "Y{0}" if layer.is_gray() else "R{0}G{0}B{0}"
-    encoding = f"{colors}{'A' if layer.has_alpha() else ''} float".format(_curve(image))
+    encoding = f"{colors}{'A' if alpha else ''} float".format(_curve(image))
     return _in_space(encoding, layer)
 
 

@@ -16,16 +16,30 @@ from dip_engine.tasks import Task, find_task
 
 # What each argument is called, in the order of the dialog. Tasks show those they need.
 COMMON = ("task", "preset", "strength")
-BY_OPTION = {"noise_std": "noise-level", "factor": "factor", "quality": "quality"}
+BY_OPTION = {
+    "factor": "factor",
+    "quality": "quality",
+    "blur": "blur",
+    "blur_size": "blur-size",
+    "blur_angle": "blur-angle",
+    "noise_std": "noise-level",
+}
 ADVANCED = ("iterations", "seed", "device")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A task with its settings."""
+    """A task with its settings.
+
+    Attributes:
+        task: what is done.
+        settings: how.
+        second: GIMP's second layer, for a task that takes one, or None.
+    """
 
     task: Task
     settings: Settings
+    second: Any = None
 
     @property
     def factor(self) -> int:
@@ -45,7 +59,8 @@ class Request:
         task = find_task(value("task"))
         if task is None:
             raise InputError(f"There is no task {value('task')!r}.")
-        if value("second-layer") is not None:
+        second = value("second-layer")
+        if second is not None and not task.guide:
             raise InputError(
                 f"The task {task.name} uses no second layer.", "Leave second-layer out."
             )
@@ -58,10 +73,13 @@ class Request:
             seed=value("seed"),
             iterations=value("iterations") or None,
             device=value("device").strip() or "auto",
+            blur=value("blur"),
+            blur_size=value("blur-size") or None,
+            blur_angle=value("blur-angle"),
         )
-        return cls(task, settings)
+        return cls(task, settings, second)
 
 
 def arguments_of(task: Task) -> tuple[str, ...]:
-    """Return the names of the arguments that matter for a task, in the order of the dialog."""
+    """Return the names of the settings that matter for a task, in the order of the dialog."""
     return COMMON + tuple(BY_OPTION[option] for option in task.options) + ADVANCED

@@ -2,8 +2,9 @@
 
 It inverts the picture where the mask is above 0, or all of it; alpha stays. The way there is
 straight: at the start there is the picture itself, halfway it is gray. The result is inverted
-whole, also after a stop. An iteration takes a fiftieth of a second, and there are ten unless the
-job says otherwise; snapshots are taken at the start and, evenly, up to five times more.
+whole, also after a stop. Where a second picture has a stroke of colour, the result is that stroke;
+one taken with flash is the result. An iteration takes a fiftieth of a second, and there are ten
+unless the job says otherwise; snapshots are taken at the start and, evenly, up to five times more.
 
 The seed of a job asks for trouble: 13 crashes, 14 runs out of memory, 15 hangs and does not even
 hear that it was cancelled. All of it happens after the first sign of progress.
@@ -96,6 +97,13 @@ def read_and_restore(job: Job) -> tuple[Array, Array]:
     strength = np.float32(job.settings.strength)
     inverse = 1 - picture[where, :colors]
     restored[where, :colors] = (1 - strength) * picture[where, :colors] + strength * inverse
+    if job.guide is not None:
+        guide: Array = np.load(job.guide)
+        guide = guide[..., None] if guide.ndim == 2 else guide
+        assert guide.dtype == np.float32
+        assert guide.shape == (*picture.shape[:2], 4 if job.task == "colourise" else colors)
+        where = where & (guide[..., 3] >= 0.5) if job.task == "colourise" else where
+        restored[where, :colors] = guide[where, :colors]
     if job.task == "super-resolution":
         factor = job.settings.factor
         picture, restored = (p.repeat(factor, 0).repeat(factor, 1) for p in (picture, restored))

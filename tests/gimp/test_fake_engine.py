@@ -57,6 +57,19 @@ def test_inverted_where_the_mask_is(engine: Engine, tmp_path: Path) -> None:
     np.testing.assert_array_equal(changed, mask > 0)
 
 
+def test_strokes_and_flash_show_in_the_result(engine: Engine, tmp_path: Path) -> None:
+    job, guide = make_job(tmp_path), tmp_path / "guide.npy"
+    other = np.random.default_rng(1).random((6, 5, 4), dtype=np.float32)
+    np.save(guide, other)
+    list(engine.run(replace(job, task="colourise", guide=guide)))
+    strokes = other[..., 3:] >= 0.5
+    expected = np.where(strokes, other, 1 - PICTURE)[..., :3]
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy")[..., :3], expected)
+    np.save(guide, other[..., :3])
+    list(engine.run(replace(job, task="flash", guide=guide)))
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy")[..., :3], other[..., :3])
+
+
 def test_snapshots_go_from_the_picture_to_the_result(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     job = replace(make_job(tmp_path), snapshots=tmp_path / "kept")

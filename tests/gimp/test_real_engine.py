@@ -81,6 +81,44 @@ def test_scratched_photo_in_the_window(gimp: Gimp, photo: Path) -> None:
         wait_until(lambda: layers_of(window) == before, "one step to undo")
 
 
+PAIRS = """
+import math, random
+random.seed(0)
+width, height = 96, 72
+image = new_image(width, height)
+waves = [0.4 + 0.3 * math.sin(n % width / 9) * math.cos(n // width / 7)
+         for n in range(width * height)]
+as_gray = lambda values: bytes(max(0, min(255, round(255 * v))) for v in values for _ in range(3))
+gray = new_layer(image, as_gray(waves), name="gray")
+red = new_layer(image, bytes([200, 60, 50, 255]) * 60, "RGBA_IMAGE", "red", width=10, height=6,
+                x=10, y=30)
+same = {"preset": "fast", "iterations": 10}
+status, message, values = call("plug-in-deep-image-prior", image, [gray], task="colourise",
+                               second_layer=red, **same)
+assert status == "success", message
+answer["gray"], answer["coloured"] = list(pixels(gray)), list(pixels(values[0]))
+
+dark = new_layer(image, as_gray([v / 3 + random.gauss(0, 0.05) for v in waves]), name="dark")
+flash = new_layer(image, as_gray([v + 0.2 for v in waves]), name="flash")
+status, message, values = call("plug-in-deep-image-prior", image, [dark], task="flash",
+                               second_layer=flash, **same)
+assert status == "success", message
+answer["dark"], answer["restored"] = list(pixels(dark)), list(pixels(values[0]))
+"""
+
+
+def test_second_layers(gimp: Gimp) -> None:
+    gimp.use_engine(Path(sys.executable))
+    answer = gimp.batch(PAIRS, timeout=FIT_SECONDS).check()
+    layers = {name: np.reshape(values, (72, 96, 3)) for name, values in answer.items()}
+    gray, coloured = layers["gray"][..., 0], layers["coloured"]
+    red, green, blue = np.moveaxis(coloured, 2, 0)
+    np.testing.assert_allclose(0.299 * red + 0.587 * green + 0.114 * blue, gray, atol=1.5)
+    assert (red - green)[30:36, 10:20].min() > 20  # under the stroke
+    noise, rest = (np.abs(layers[name][..., 0] - gray / 3).mean() for name in ("dark", "restored"))
+    assert rest < 0.6 * noise
+
+
 def example(language: str, word: str) -> str:
     """Return the README's block of code in a language that has a word in it."""
     blocks = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
