@@ -26,6 +26,8 @@ VALUES = {
     "noise-level": 25.5,
     "factor": "2",
     "quality": 0,
+    "noise-model": "gaussian",
+    "photons": 0.0,
     "blur": "unknown",
     "blur-size": 0.0,
     "blur-angle": 0.0,
@@ -179,7 +181,7 @@ def test_a_task_shows_what_matters_for_it() -> None:
         shown = arguments_of(task)
         assert set(COMMON) | set(ADVANCED) <= set(shown) <= set(VALUES)
     names = {task.name: set(arguments_of(task)) - set(COMMON) - set(ADVANCED) for task in TASKS}
-    assert names["denoise"] == {"noise-level"}
+    assert names["denoise"] == {"noise-level", "noise-model", "photons"}
     assert names["super-resolution"] == {"factor"}
     assert names["inpaint"] == set()
     assert names["jpeg"] == {"quality"}

@@ -46,6 +46,8 @@ def test_registration(script: Any) -> None:
         "noise-level": "double",
         "factor": "choice",
         "quality": "int",
+        "noise-model": "choice",
+        "photons": "double",
         "blur": "choice",
         "blur-size": "double",
         "blur-angle": "double",

@@ -8,10 +8,11 @@ from __future__ import annotations
 from gi.repository import Gimp, GObject
 
 from dip_engine.job import MAX_SEED, Settings
-from dip_engine.tasks import BLURS, FACTORS, PRESETS, TASKS
+from dip_engine.tasks import BLURS, FACTORS, NOISE_MODELS, PRESETS, TASKS
 
 _BOTH_WAYS = GObject.ParamFlags.READWRITE
 _DEFAULTS = Settings()
+_NOISE_TITLES = {"gaussian": "The same everywhere", "poisson": "Grows with the light (photons)"}
 _BLUR_TITLES = {
     "unknown": "Unknown – find it",
     "gaussian": "Gaussian",
@@ -24,6 +25,7 @@ def add_arguments(procedure: Gimp.Procedure) -> None:
     """Register all arguments beside the image and its drawables."""
     _add_common(procedure)
     _add_those_of_tasks(procedure)
+    _add_noise_model(procedure)
     _add_blur(procedure)
     _add_advanced(procedure)
     procedure.add_layer_argument(
@@ -80,6 +82,29 @@ def _add_those_of_tasks(procedure: Gimp.Procedure) -> None:
         "1 to 100, as it was saved",
         0,
         100,
+        0,
+        _BOTH_WAYS,
+    )
+
+
+def _add_noise_model(procedure: Gimp.Procedure) -> None:
+    models = Gimp.Choice.new()
+    for number, model in enumerate(NOISE_MODELS):
+        models.add(model, number, _NOISE_TITLES[model], "")
+    procedure.add_choice_argument(
+        "noise-model",
+        "Noise _model",
+        "Noise that is the same everywhere, or that of counted photons",
+        models,
+        _DEFAULTS.noise_model,
+        _BOTH_WAYS,
+    )
+    procedure.add_double_argument(
+        "photons",
+        "Photons of _white (0: estimated)",
+        "How many photons make a white pixel",
+        0,
+        1e9,
         0,
         _BOTH_WAYS,
     )

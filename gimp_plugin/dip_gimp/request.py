@@ -23,6 +23,8 @@ BY_OPTION = {
     "blur_size": "blur-size",
     "blur_angle": "blur-angle",
     "noise_std": "noise-level",
+    "noise_model": "noise-model",
+    "photons": "photons",
 }
 ADVANCED = ("iterations", "seed", "device")
 
@@ -73,6 +75,8 @@ class Request:
             seed=value("seed"),
             iterations=value("iterations") or None,
             device=value("device").strip() or "auto",
+            noise_model=value("noise-model"),
+            photons=value("photons") or None,
             blur=value("blur"),
             blur_size=value("blur-size") or None,
             blur_angle=value("blur-angle"),

@@ -52,6 +52,8 @@ def ask(
         shown = set(arguments_of(task))
         if config.get_property("blur") != "motion":
             shown.discard("blur-angle")
+        if config.get_property("noise-model") != "poisson":
+            shown.discard("photons")
         for name, widget in widgets.items():
             if widget.get_visible() != (name in shown):
                 widget.set_visible(name in shown)
