@@ -67,8 +67,8 @@ def text_mask(height: int = 64, width: int = 64) -> np.ndarray:
 
 
 def test_denoising_improves_a_noisy_picture_by_decibels(tmp_path):
-    job = Job("denoise", save(tmp_path / "a.png", noisy_scene()), tmp_path / "b.png")
-    result = restore(job)
+    source = save(tmp_path / "a.png", noisy_scene())
+    result = restore(Job("denoise", source, tmp_path / "b.png", settings=Settings(threads=1)))
     assert psnr(load(tmp_path / "b.png"), scene()) > psnr(noisy_scene(), scene()) + 5
     assert result.noise_std == pytest.approx(25 / 255, rel=0.2)
     assert result.noise_kind == "white"

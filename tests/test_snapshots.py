@@ -22,7 +22,6 @@ from dip_engine import (
     restore_events,
     snapshots,
 )
-from dip_engine.classical import enlarge
 from dip_engine.client import Engine
 from dip_engine.finishing import Finish, ValueRange
 from dip_engine.job import Event
@@ -94,7 +93,9 @@ def test_snapshots_lead_from_the_start_to_the_result(tmp_path, task):
     assert sorted(p.name for p in job.snapshots.iterdir()) == [f"00{k}.npy" for k in range(6)]
     if task == "super-resolution":
         small = read(job.input).pixels
-        assert np.array_equal(arrays[0], np.clip(enlarge(small, 2), 0, 1))
+        height, width = small.shape[:2]
+        blocks = arrays[0].reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+        assert np.abs(blocks - small).mean() < 0.02
 
 
 def test_a_long_fit_has_about_twenty(tmp_path):
