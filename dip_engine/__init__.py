@@ -20,7 +20,8 @@ from dip_engine.errors import (
     ProtocolError,
     ResultError,
 )
-from dip_engine.job import Event, Job, Preview, Progress, Result, Settings, Snapshot, Started
+from dip_engine.events import Event, Preview, Progress, Result, Snapshot, Started
+from dip_engine.job import Job, Settings
 
 if TYPE_CHECKING:
     from dip_engine.restoration import restore, restore_events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import click
 
 from dip_engine import __version__
 from dip_engine.errors import Cancelled, DipError, InputError, OutputError
-from dip_engine.job import Event, Job, Progress, Result, Started
+from dip_engine.job import Job
 from dip_engine.options import (
     MASKED_TASKS,
     adapted,
@@ -22,6 +22,7 @@ from dip_engine.options import (
     settings_from_options,
     settings_options,
 )
+from dip_engine.terminal import complain, follow, summary
 
 if TYPE_CHECKING:
     from dip_engine.gimp_profiles import Profile
@@ -36,14 +37,8 @@ def main() -> int:
     try:
         cli.main(prog_name="dip-engine")
     except DipError as error:
-        _complain(error)
+        complain(error)
         return error.exit_code
-
-
-def _complain(error: DipError) -> None:
-    click.echo(f"Error: {error.sentence}", err=True)
-    if error.hint:
-        click.echo(f"Hint: {error.hint}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,12 +111,12 @@ def restore(
             _check_output(picture, target, force=force)
     try:
         with Engine() as engine:
-            result = _follow(engine.run(job), picture.name)
+            result = follow(engine.run(job), picture.name)
     except KeyboardInterrupt:
         raise Cancelled(f"{picture} was given up, {output} was not written.") from None
     for warning in result.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    click.echo(_summary(result))
+    click.echo(summary(result))
 
 
 _SAME_FOR_ALL: dict[str, Any] = {
@@ -194,7 +189,7 @@ def compare(
         with new_folder(output, comparison_page.FILES, force=force) as folder:
             with Engine() as engine:
                 for trial in comparison.trials:
-                    result = _follow(trial.run(engine, folder), f"{picture.name}, {trial.name}")
+                    result = follow(trial.run(engine, folder), f"{picture.name}, {trial.name}")
                     for warning in result.warnings:
                         click.echo(f"Warning: {trial.name}: {warning}", err=True)
                     click.echo(trial.summary)
@@ -309,7 +304,7 @@ def _for_each(folders: list[Path], action: Callable[[Path], str]) -> None:
         except DipError as error:
             failures.append(error)
     for failure in failures[:-1]:
-        _complain(failure)
+        complain(failure)
     if failures:
         raise failures[-1]
 
@@ -323,62 +318,3 @@ def _check_output(picture: Path, output: Path, *, force: bool) -> None:
         )
     if not force:
         raise OutputError(f"{output} exists.", "Use --force to replace it.")
-
-
-def _follow(events: Iterable[Event], name: str) -> Result:
-    """Show the progress on stderr until the result is there."""
-    result = None
-    follow = _with_bar if sys.stderr.isatty() else _with_lines
-    for event in follow(events, name):
-        if isinstance(event, Result):
-            result = event
-    assert result is not None, "an engine's last event is its result"
-    return result
-
-
-def _with_bar(events: Iterable[Event], name: str) -> Iterator[Event]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}", markup=False),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=1.0, detail="starting the engine")
-        for event in events:
-            if isinstance(event, Progress):
-                bar.update(task, completed=event.fraction, detail=_detail(event))
-            yield event
-
-
-def _with_lines(events: Iterable[Event], name: str) -> Iterator[Event]:
-    """One line at the start and one for every tenth of the work: readable in a log."""
-    tenths = 0
-    for event in events:
-        if isinstance(event, Started):
-            line = f"{name}: {event.width}×{event.height}, {event.network}"
-            click.echo(f"{line} on {event.device} ({event.dtype})", err=True)
-        elif isinstance(event, Progress) and int(event.fraction * 10) > tenths:
-            tenths = int(event.fraction * 10)
-            click.echo(f"{name}: {tenths}0 %, {_detail(event)}", err=True)
-        yield event
-
-
-def _detail(progress: Progress) -> str:
-    parts = [f"{progress.seconds:.0f} s"]
-    if progress.remaining is not None:
-        parts.append(f"about {progress.remaining:.0f} s left")
-    if progress.psnr is not None:
-        parts.append(f"{progress.psnr:.1f} dB")
-    return ", ".join(parts)
-
-
-def _summary(result: Result) -> str:
-    parts = [f"{result.output}: {result.seconds:.1f} s", result.stop_reason]
-    if result.noise_std is not None:
-        parts.append(f"noise σ {result.noise_std * 255:.1f} of 255")
-    return ", ".join(parts)

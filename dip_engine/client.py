@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from dip_engine.engine_process import EngineProcess
 from dip_engine.errors import Cancelled, DipError, InputError, ProtocolError
-from dip_engine.job import Event, Job, Result, event_from_json
+from dip_engine.events import Event, Result, event_from_json
+from dip_engine.job import Job
 from dip_engine.protocol import check_hello
 
 

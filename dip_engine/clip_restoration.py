@@ -27,15 +27,16 @@ from dip_engine.alignment import find_motion
 from dip_engine.clip_masks import ClipMasks
 from dip_engine.clip_output import ClipOutput, check_target, create_output
 from dip_engine.clips import Frame, open_clip
+from dip_engine.denoising import Denoising
 from dip_engine.device import choose_device, choose_format
 from dip_engine.errors import InputError, OutputError
+from dip_engine.events import Event, Preview, Started
 from dip_engine.finishing import Finish, ValueRange
 from dip_engine.fit import Fitted
-from dip_engine.job import Event, Job, Preview, Started
+from dip_engine.job import Job
 from dip_engine.noise import Noise
 from dip_engine.parts import Parts
 from dip_engine.presets import Recipe, recipe_for
-from dip_engine.problems import OVERLAP, Denoising, Work
 from dip_engine.restoration import Restoration, Returning, check_size
 from dip_engine.scenes import (
     DenoisingScene,
@@ -47,10 +48,11 @@ from dip_engine.scenes import (
     Scene,
 )
 from dip_engine.snapshots import Snapshots
+from dip_engine.task_work import opaque
 from dip_engine.tasks import find_task
 from dip_engine.tiling import Mosaic, Tile
 from dip_engine.uncertainty import Uncertainty
-from dip_engine.works import opaque
+from dip_engine.work import OVERLAP, Work
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

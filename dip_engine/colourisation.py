@@ -25,9 +25,9 @@ from dip_engine.job import Job, Settings
 from dip_engine.picture import Picture
 from dip_engine.presets import recipe_for
 from dip_engine.problem import Problem
-from dip_engine.problems import Start, Work, to_array, to_tensor
 from dip_engine.propagation import propagate
 from dip_engine.tiling import Tile
+from dip_engine.work import Start, Work, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

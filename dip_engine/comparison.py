@@ -27,7 +27,8 @@ from PIL import Image
 from dip_engine import picture
 from dip_engine.client import Engine
 from dip_engine.errors import InputError
-from dip_engine.job import Event, Job, Result, Snapshot, Started
+from dip_engine.events import Event, Result, Snapshot, Started
+from dip_engine.job import Job
 from dip_engine.stopping import psnr
 from dip_engine.tasks import find_task
 

@@ -28,8 +28,8 @@ from dip_engine.operators import Blur
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import recipe_for
 from dip_engine.problem import Problem
-from dip_engine.problems import Start, Work, to_array, to_tensor
 from dip_engine.tiling import Tile
+from dip_engine.work import Start, Work, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

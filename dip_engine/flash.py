@@ -18,14 +18,15 @@ from torch import Tensor
 
 from dip_engine import classical
 from dip_engine.colours import luminance
+from dip_engine.denoising import Denoising, quarters
 from dip_engine.fit import Fitted
 from dip_engine.held_out import best_weight
 from dip_engine.job import Settings
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import recipe_for
 from dip_engine.problem import Problem
-from dip_engine.problems import OVERLAP, Denoising, Start, quarters, to_array, to_tensor
 from dip_engine.tiling import Tile, plan_tiles
+from dip_engine.work import OVERLAP, Start, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -24,7 +24,16 @@ from dip_engine.errors import InputError, OutputError
 NAME = "deep_image_prior"
 MODULES = "dip_gimp"
 ENGINE_FILE = "engine.json"
-CLIENT_MODULES = ("__init__", "errors", "tasks", "job", "protocol", "engine_process", "client")
+CLIENT_MODULES = (
+    "__init__",
+    "errors",
+    "tasks",
+    "job",
+    "events",
+    "protocol",
+    "engine_process",
+    "client",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from dip_engine.job import Settings
 from dip_engine.plug_and_play import falling, plug_and_play
 from dip_engine.presets import PIXEL_HOLES, TEXT_HOLES, recipe_for
 from dip_engine.problem import Problem
-from dip_engine.problems import OVERLAP, Start, Work, to_array, to_tensor
 from dip_engine.tiling import Tile, plan_tiles, region_of_interest
+from dip_engine.work import OVERLAP, Start, Work, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -21,17 +21,18 @@ from dip_engine.clock import Clock
 from dip_engine.colourisation import in_colour
 from dip_engine.device import as_dip_error, choose_device, choose_format, prepared
 from dip_engine.errors import DipError, InputError, ResultError
+from dip_engine.events import Event, Preview, Progress, Result, Started
 from dip_engine.finishing import Finish, ValueRange
 from dip_engine.fit import Fitted, Step, fit
-from dip_engine.job import Event, Job, Preview, Progress, Result, Started
+from dip_engine.job import Job
 from dip_engine.parts import Parts
-from dip_engine.problems import OVERLAP, Start
 from dip_engine.snapshots import Snapshots, check_folder
 from dip_engine.stopping import psnr
 from dip_engine.tally import Tally
+from dip_engine.task_work import make_work
 from dip_engine.tiling import Mosaic, Tile
 from dip_engine.uncertainty import Uncertainty, wandering
-from dip_engine.works import make_work
+from dip_engine.work import OVERLAP, Start
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Yielded = TypeVar("Yielded")

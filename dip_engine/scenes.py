@@ -22,12 +22,14 @@ from dip_engine.alignment import Shift
 from dip_engine.clip_estimate import ClipEstimate
 from dip_engine.clip_fill import Neighbour, fill_from
 from dip_engine.clips import Frame
+from dip_engine.denoising import Denoising
+from dip_engine.enlarging import Enlarging
 from dip_engine.errors import MaskError
 from dip_engine.inpainting import Inpainting
 from dip_engine.job import Settings
 from dip_engine.noise import Noise
-from dip_engine.problems import Denoising, Enlarging, Start, Work, to_array, to_tensor
 from dip_engine.tiling import Tile
+from dip_engine.work import Start, Work, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Preparing = Generator[float, None, list["Prepared"]]

@@ -19,11 +19,11 @@ import numpy as np
 
 from dip_engine import picture
 from dip_engine.errors import OutputError
+from dip_engine.events import Snapshot
 from dip_engine.finishing import Finish
-from dip_engine.job import Snapshot
-from dip_engine.problems import Work
 from dip_engine.sheet import Sheet
 from dip_engine.tiling import Mosaic, Tile
+from dip_engine.work import Work
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

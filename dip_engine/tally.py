@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 
 import dip_engine
+from dip_engine.events import Result, Started
 from dip_engine.fit import Fitted
-from dip_engine.job import Job, Result, Started
+from dip_engine.job import Job
 from dip_engine.stopping import psnr
 
 _NO_TIME = "There was no time for all of the picture: parts of it are as they were."

@@ -17,8 +17,8 @@ from dip_engine import picture
 from dip_engine.finishing import Finish
 from dip_engine.fit import Fitted
 from dip_engine.presets import Recipe
-from dip_engine.problems import Work
 from dip_engine.tiling import Mosaic, Tile
+from dip_engine.work import Work
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any, NoReturn
 
 from dip_engine.errors import Cancelled, DeviceError, DipError, OutOfMemory, ProtocolError
-from dip_engine.job import Event, Job, Result, event_to_json
+from dip_engine.events import Event, Result, event_to_json
+from dip_engine.job import Job
 from dip_engine.protocol import Frame, hello, read_frame, write_frame
 
 RestoreEvents = Callable[[Job, threading.Event], Generator[Event, None, None]]

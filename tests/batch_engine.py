@@ -18,7 +18,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 from dip_engine.errors import DeviceError, DeviceLost, InputError, OutOfMemory
-from dip_engine.job import Event, Job, Progress, Result, Started
+from dip_engine.events import Event, Progress, Result, Started
+from dip_engine.job import Job
 from dip_engine.worker import serve
 
 LOG, SECONDS = Path(sys.argv[1]), float(sys.argv[2])

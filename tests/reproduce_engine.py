@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from dip_engine.errors import InputError
-from dip_engine.job import Event, Job, Progress, Result, Snapshot, Started
+from dip_engine.events import Event, Progress, Result, Snapshot, Started
+from dip_engine.job import Job
 from dip_engine.worker import serve
 
 LOG, SECONDS = Path(sys.argv[1]), float(sys.argv[2])

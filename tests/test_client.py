@@ -24,14 +24,15 @@ from dip_engine.errors import (
     OutputError,
     ProtocolError,
 )
-from dip_engine.job import Event, Job, Preview, Progress, Result, Started
+from dip_engine.events import Event, Preview, Progress, Result, Started
+from dip_engine.job import Job
 from dip_engine.protocol import check_hello, read_frame, write_frame
 
 # The name of the input says what the fake restoration does; the rest is the real engine process.
 FAKE_ENGINE = '''
 import ctypes, os, signal, sys, time
 from dip_engine.errors import InputError
-from dip_engine.job import Preview, Progress, Result, Started
+from dip_engine.events import Preview, Progress, Result, Started
 from dip_engine.worker import serve
 
 VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")

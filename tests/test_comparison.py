@@ -19,9 +19,10 @@ from PIL import Image
 from dip_engine.comparison import FRAMES, Comparison, Point, film_iterations
 from dip_engine.curves import psnr_label, require_matplotlib
 from dip_engine.errors import DipError, InputError, OutputError
+from dip_engine.events import Event, Result, Snapshot, Started
 from dip_engine.film import HOLD, RATE, Film
 from dip_engine.folder import new_folder
-from dip_engine.job import Event, Job, Result, Settings, Snapshot, Started
+from dip_engine.job import Job, Settings
 from dip_engine.options import parse_networks
 
 av = pytest.importorskip("av")

@@ -13,19 +13,17 @@ from hypothesis import strategies as st
 import dip_engine
 from dip_engine import errors
 from dip_engine.errors import Cancelled, DipError, InputError
-from dip_engine.job import (
-    MAX_SEED,
+from dip_engine.events import (
     Event,
-    Job,
     Preview,
     Progress,
     Result,
-    Settings,
     Snapshot,
     Started,
     event_from_json,
     event_to_json,
 )
+from dip_engine.job import MAX_SEED, Job, Settings
 from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS, find_task
 
 WORDS = st.text(min_size=1, max_size=20)

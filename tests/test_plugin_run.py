@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dip_engine.errors import DeviceError, InputError, OutputError
-from dip_engine.job import Preview, Result, Snapshot
+from dip_engine.events import Preview, Result, Snapshot
 from dip_engine.tasks import TASKS
 from dip_gimp import engine_command as engine
 from dip_gimp.gallery import Gallery

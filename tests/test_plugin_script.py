@@ -11,7 +11,8 @@ import fake_gi
 import pytest
 
 from dip_engine.errors import InputError, ProtocolError
-from dip_engine.job import MAX_SEED, Job, Result, Started
+from dip_engine.events import Result, Started
+from dip_engine.job import MAX_SEED, Job
 from dip_engine.tasks import BLURS, PRESETS, TASKS, find_task
 
 

@@ -23,9 +23,9 @@ from dip_engine import (
     restore,
     restore_events,
 )
+from dip_engine.denoising import Denoising, quarters, together
 from dip_engine.inpainting import Inpainting
 from dip_engine.jpeg import find_quality
-from dip_engine.problems import Denoising, quarters, together
 from dip_engine.tasks import NETWORKS, TASKS
 
 QUICK = {"iterations": 12, "threads": 1}

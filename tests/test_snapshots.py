@@ -17,16 +17,16 @@ from dip_engine import (
     Settings,
     Snapshot,
     picture,
-    problems,
     restore,
     restore_events,
     snapshots,
+    work,
 )
 from dip_engine.client import Engine
+from dip_engine.events import Event
 from dip_engine.finishing import Finish, ValueRange
-from dip_engine.job import Event
+from dip_engine.jpeg_restoration import JpegRestoration
 from dip_engine.picture import read
-from dip_engine.problems import JpegRestoration
 from dip_engine.snapshots import FEWEST, MOST_BYTES, Snapshots, schedule
 from dip_engine.tiling import Mosaic
 
@@ -217,7 +217,7 @@ def test_snapshots_come_through_the_pipe(tmp_path):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(problems, "TILE", 96)
+    monkeypatch.setattr(work, "TILE", 96)
     monkeypatch.setattr(snapshots, "MOST_TIME", float("inf"))
 
 

@@ -17,8 +17,8 @@ from rich.text import Text
 from dip_batch.names import printable, shorten, shown, span
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Item
-from dip_engine.job import Event
-from dip_engine.job import Progress as ProgressEvent
+from dip_engine.events import Event
+from dip_engine.events import Progress as ProgressEvent
 
 DONE_WORDS = {
     "denoise": "denoised",

@@ -7,7 +7,7 @@ from typing import Any
 
 from dip_batch.plan import Item
 from dip_engine.errors import DipError
-from dip_engine.job import Result
+from dip_engine.events import Result
 
 STATUSES = ("done", "skipped", "failed", "left")
 ALREADY_DONE = "already done"

@@ -28,7 +28,8 @@ from dip_engine.errors import (
     OutputError,
     ProtocolError,
 )
-from dip_engine.job import Event, Job, Result
+from dip_engine.events import Event, Result
+from dip_engine.job import Job
 
 _TICK = 0.2  # seconds until a signal is noticed
 _REFRESH_SECONDS = 20.0

@@ -22,7 +22,7 @@ from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402 - the versions
 
 from dip_engine.client import Engine  # noqa: E402
 from dip_engine.errors import DipError, ResultError  # noqa: E402
-from dip_engine.job import Progress, Result  # noqa: E402
+from dip_engine.events import Progress, Result  # noqa: E402
 from dip_gimp.arguments import add_arguments  # noqa: E402
 from dip_gimp.assignment import Assignment, Choice  # noqa: E402
 from dip_gimp.engine_command import engine_command  # noqa: E402

@@ -9,7 +9,8 @@ from pathlib import Path
 from gi.repository import Gimp
 
 from dip_engine.errors import DipError, InputError, OutputError, ProtocolError
-from dip_engine.job import Job, Result
+from dip_engine.events import Result
+from dip_engine.job import Job
 from dip_gimp import layers
 from dip_gimp.box import Box, with_context
 from dip_gimp.engine_command import start_hint

@@ -16,7 +16,8 @@ from gi.repository import GLib
 
 from dip_engine.client import Engine
 from dip_engine.errors import DipError
-from dip_engine.job import Event, Job, Preview
+from dip_engine.events import Event, Preview
+from dip_engine.job import Job
 
 
 class Follower:

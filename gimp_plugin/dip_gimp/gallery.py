@@ -6,7 +6,7 @@ from bisect import insort
 from dataclasses import dataclass
 from pathlib import Path
 
-from dip_engine.job import Preview, Result, Snapshot
+from dip_engine.events import Preview, Result, Snapshot
 
 
 @dataclass(frozen=True, slots=True)

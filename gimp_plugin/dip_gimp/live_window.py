@@ -13,7 +13,7 @@ from pathlib import Path
 from gi.repository import Gdk, GimpUi, GLib, Gtk
 
 from dip_engine.errors import DipError
-from dip_engine.job import Event, Preview, Progress, Result, Snapshot, Started
+from dip_engine.events import Event, Preview, Progress, Result, Snapshot, Started
 from dip_gimp.assignment import Assignment, Choice
 from dip_gimp.controls import Controls, label
 from dip_gimp.curve import Curve, can_draw

@@ -17,7 +17,8 @@ from tables import Table
 
 from dip_engine.client import Engine
 from dip_engine.errors import DipError, ResultError
-from dip_engine.job import Job, Result, Settings, Snapshot
+from dip_engine.events import Result, Snapshot
+from dip_engine.job import Job, Settings
 
 Row = dict[str, Any]
 """What is known of a measured picture, as JSON values."""

@@ -31,7 +31,8 @@ from skimage.draw import line
 from dip_engine import blur
 from dip_engine.client import Engine
 from dip_engine.colours import chroma, luminance
-from dip_engine.job import Job, Result, Settings
+from dip_engine.events import Result
+from dip_engine.job import Job, Settings
 from dip_engine.tasks import PRESETS
 
 SHARP = ("F16", "lena", "peppers", "baboon")

@@ -25,7 +25,8 @@ import numpy as np
 
 from dip_engine import __version__
 from dip_engine.errors import OutOfMemory
-from dip_engine.job import Event, Job, Preview, Progress, Result, Snapshot, Started
+from dip_engine.events import Event, Preview, Progress, Result, Snapshot, Started
+from dip_engine.job import Job
 from dip_engine.worker import serve
 
 Array = np.ndarray[Any, np.dtype[np.float32]]

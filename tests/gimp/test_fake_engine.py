@@ -13,7 +13,8 @@ from gimp_profile import fake_engine
 
 from dip_engine.client import Engine
 from dip_engine.errors import Cancelled, OutOfMemory, ProtocolError
-from dip_engine.job import Job, Preview, Result, Settings, Snapshot, Started
+from dip_engine.events import Preview, Result, Snapshot, Started
+from dip_engine.job import Job, Settings
 
 PICTURE = np.random.default_rng(0).random((6, 5, 4), dtype=np.float32)
 

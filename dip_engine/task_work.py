@@ -11,15 +11,18 @@ import numpy as np
 from dip_engine import masks
 from dip_engine.colourisation import Colourising, read_guide, read_hints
 from dip_engine.deblurring import Deblurring, known_kernel
+from dip_engine.denoising import Denoising
+from dip_engine.enlarging import Enlarging
 from dip_engine.errors import InputError, MaskError
 from dip_engine.finishing import ValueRange
 from dip_engine.flash import FlashNoFlash
 from dip_engine.inpainting import Inpainting
 from dip_engine.job import Job
 from dip_engine.jpeg import find_quality
+from dip_engine.jpeg_restoration import JpegRestoration
 from dip_engine.picture import Picture
-from dip_engine.problems import Denoising, Enlarging, JpegRestoration, Work
 from dip_engine.tiling import Tile, region_of_interest
+from dip_engine.work import Work
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
