@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dip_engine.problem import Problem
 
+SPREAD_DECAY = 0.99
 UNSEEN = 1e-6  # weight of the start in the average: it counts only until there is an answer
 
 
@@ -29,7 +30,9 @@ class Average:
         start = problem.observed.new_zeros(shape) if problem.start is None else problem.start
         self.total = UNSEEN * start
         self.weight = torch.full_like(start, UNSEEN)
-        self.squares = UNSEEN * start.square() if with_spread else None
+        self.moments = None
+        if with_spread:  # sums of weights, outputs and their squares, for `spread`
+            self.moments = torch.zeros(3, *shape, device=start.device)
         self.decay = decay
         self.seen = 0.0
 
@@ -47,17 +50,32 @@ class Average:
         rows, columns = window
         self.total[:, :, rows, columns].mul_(decay).add_(output * counts, alpha=1 - decay)
         self.weight[:, :, rows, columns].mul_(decay).add_(counts, alpha=1 - decay)
-        if self.squares is not None:
-            squares = output.square() * counts
-            self.squares[:, :, rows, columns].mul_(decay).add_(squares, alpha=1 - decay)
+        if self.moments is not None:
+            decay = min(SPREAD_DECAY, 1 - 1 / (1 + 0.3 * self.seen))
+            new = torch.stack([counts, output * counts, output.square() * counts])
+            self.moments[..., rows, columns].mul_(decay).add_(new, alpha=1 - decay)
 
     def picture(self, stride: int = 1) -> Tensor:
         """Return a copy of the average, 1×C×H×W, or of every `stride`-th row and column."""
         return self.total[:, :, ::stride, ::stride] / self.weight[:, :, ::stride, ::stride]
 
     def spread(self) -> Tensor | None:
-        """Return the standard deviation of the outputs, 1×C×H×W, if it was kept."""
-        if self.squares is None:
+        """Return the standard deviation of the last outputs, 1×C×H×W, if it was kept."""
+        if self.moments is None:
             return None
-        variance = self.squares / self.weight - self.picture().square()
+        weight, total, squares = self.moments
+        mean = total / weight.clamp_min(UNSEEN)
+        variance: Tensor = squares / weight.clamp_min(UNSEEN) - mean.square()
         return variance.clamp_min(0).sqrt()
+
+    def state(self) -> list[Tensor]:
+        """Return a copy of everything that was summed up."""
+        return [part.clone() for part in self._parts()]
+
+    def restore(self, state: list[Tensor]) -> None:
+        """Return to what `state` gave."""
+        for part, saved in zip(self._parts(), state, strict=True):
+            part.copy_(saved)
+
+    def _parts(self) -> list[Tensor]:
+        return [p for p in (self.total, self.weight, self.moments) if p is not None]

@@ -124,7 +124,7 @@ def _without_dust(kernel: Array) -> Array:
     bright = np.where(kernel >= _DUST * kernel.max(), kernel, 0)
     islands, count = ndimage.label(bright > 0, structure=np.ones((3, 3)))
     light = ndimage.sum(bright, islands, range(1, count + 1))
-    large = 1 + np.flatnonzero(light >= 0.1 * np.sum(light))
+    large = 1 + np.flatnonzero(light >= min(0.1 * np.sum(light), np.max(light)))
     return np.where(np.isin(islands, large), bright, 0).astype(np.float32)
 
 

@@ -106,6 +106,8 @@ def restore(
         )
     except InputError as error:
         raise click.UsageError(str(error)) from error
+    if uncertainty is not None and uncertainty.absolute() == output.absolute():
+        raise click.UsageError("--uncertainty and OUT name the same file.")
     for target in (output, uncertainty):
         if target is not None:
             _check_output(picture, target, force=force)

@@ -209,7 +209,10 @@ class ClipRestoration(Restoration):
         if kind != self.kind:
             self.kind = kind
             self.warm.clear()
-        if not self.warm:
+        if self.job.settings.iterations is not None:
+            return recipe
+        if self.warm.keys() != set(range(len(work.tiles))):  # other tiles than the frame before
+            self.warm.clear()
             return recipe
         return replace(
             recipe,

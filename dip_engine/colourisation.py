@@ -10,6 +10,7 @@ gray picture, always.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from dip_engine import classical, colours, picture
 from dip_engine.errors import InputError
+from dip_engine.finishing import ValueRange
 from dip_engine.fit import Fitted
 from dip_engine.held_out import best_weight
 from dip_engine.job import Job, Settings
@@ -32,6 +34,7 @@ from dip_engine.work import Start, Work, to_array, to_tensor
 Array = np.ndarray[Any, np.dtype[Any]]
 
 LONGEST, LONGEST_OF_FIT = 768, 384  # sides in pixels at which chroma is propagated and fitted
+LEAST_COVER = 0.02  # of a pixel by a stroke, so that thin ones survive the reduction
 FEW_STROKES, MOST_OF_FIT = 8, 0.6
 PROPAGATED = 0.01  # weight of a propagated colour beside one under a stroke
 LEAST_COLOUR = 4 / 255  # difference to the gray picture from which on a pixel is a stroke
@@ -39,7 +42,10 @@ LEAST_COLOUR = 4 / 255  # difference to the gray picture from which on a pixel i
 
 def in_colour(source: Picture) -> Picture:
     """Return a gray picture as one that can hold colours."""
-    return replace(source, pixels=np.broadcast_to(source.pixels, (source.height, source.width, 3)))
+    if source.channels == 3:
+        return source
+    pixels = np.repeat(source.pixels, 3, axis=2)
+    return replace(source, pixels=pixels, metadata=source.metadata.without_profile())
 
 
 def read_hints(job: Job, gray: Picture) -> tuple[Array, Array]:
@@ -53,12 +59,14 @@ def read_hints(job: Job, gray: Picture) -> tuple[Array, Array]:
     """
     assert job.guide is not None, "Job refuses it"
     hints = read_guide(job, gray)
-    colour = np.broadcast_to(hints.pixels, (hints.height, hints.width, 3)).clip(0, 1)
+    values = ValueRange.of(gray.pixels)
+    colour = np.broadcast_to(hints.pixels, (hints.height, hints.width, 3))
+    colour = values.to_unit(colour).clip(0, 1)
     if hints.alpha is not None and not hints.alpha.all():
         top = np.iinfo(hints.alpha.dtype).max if hints.alpha.dtype.kind == "u" else 1.0
         there = hints.alpha >= top / 2
     else:
-        there = np.abs(colour - gray.pixels.clip(0, 1)).max(axis=2) > LEAST_COLOUR
+        there = np.abs(colour - values.to_unit(gray.pixels)).max(axis=2) > LEAST_COLOUR
     if not there.any():
         raise InputError(
             f"{job.guide} has no strokes of colour.",
@@ -112,8 +120,12 @@ class Colourising(Work):
 
     def start(self, tile: Tile, device: torch.device) -> Start:
         yield 0.0
-        self.propagated = self.learned.propagated()
         return self._coloured(self.propagated)
+
+    @cached_property
+    def propagated(self) -> Array:
+        """The chroma that the strokes which are not held out give to every pixel, H×W×2."""
+        return self.learned.propagated()
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         small = self.strokes.shrunk(LONGEST_OF_FIT)
@@ -134,7 +146,10 @@ class Colourising(Work):
 
     def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
         out = self.strokes.there & ~self.learned.there
-        held = resized(out[:, :, None].astype(np.float32), (problem.height, problem.width)) > 0.25
+        held = (
+            resized(out[:, :, None].astype(np.float32), (problem.height, problem.width))
+            > LEAST_COVER
+        )
         held &= to_array(problem.known) == 1
         return to_tensor(held.astype(np.float32), problem.known.device) if held.any() else None
 
@@ -199,7 +214,7 @@ class Strokes:
         if small is stacked:
             return self
         chroma = small[:, :, 1:3] / np.maximum(small[:, :, 3:], 1e-3)
-        return Strokes(small[:, :, 0], chroma, small[:, :, 3] > 0.25)
+        return Strokes(small[:, :, 0], chroma, small[:, :, 3] > LEAST_COVER)
 
     def without(self, some: Array) -> Strokes:
         """Return the same without some of the strokes, bool H×W."""

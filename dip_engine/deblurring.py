@@ -87,12 +87,14 @@ class Deblurring(Work):
             raise InputError(
                 f"A picture of {pixels.shape[1]}×{pixels.shape[0]} pixels is smaller than the "
                 f"blur, {self.side_of_kernel} pixels.",
-                "Give a smaller --blur-size.",
+                "Give a smaller --blur-size or kernel.",
             )
 
-    def start(self, tile: Tile, device: torch.device) -> Start:
+    def prepare(self, device: torch.device) -> Generator[float, None, None]:
         if self.kernel is None:
             self.kernel = yield from self._find_kernel(device)
+
+    def start(self, tile: Tile, device: torch.device) -> Start:
         blurred = to_tensor(tile.cut(self.pixels), device)
         assert self.noise is not None
         operator = self._operator(tile, device)
@@ -107,7 +109,7 @@ class Deblurring(Work):
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         operator = self._operator(tile, device)
         height, width = operator.size
-        large = self._large.get(tile)
+        large = self._large.pop(tile, None)
         if large is None:
             radius = [(operator.radius, operator.radius)] * 2
             large = to_tensor(np.pad(start, [*radius, (0, 0)], mode="edge"), device)
@@ -154,7 +156,7 @@ class Deblurring(Work):
         )
 
     def _operator(self, tile: Tile, device: torch.device) -> Blur:
-        assert self.kernel is not None, "found by the start"
+        assert self.kernel is not None, "prepared first"
         kernel = torch.from_numpy(self.kernel).to(device)
         border = 2 * (kernel.shape[0] // 2)
         return Blur(kernel, tile.height + border, tile.width + border)

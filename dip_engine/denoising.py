@@ -46,7 +46,6 @@ class Denoising(Work):
             seen = pixels if visible is None else visible.cut(pixels)
             self.stabiliser = stabiliser_for(seen, settings)
             pixels = self.stabiliser.forward(pixels)
-            settings = replace(settings, noise_std=self.stabiliser.noise_std)
         seen = pixels if visible is None else visible.cut(pixels)
         noise = estimate_noise(to_tensor(seen)[0]) if known is None else known
         self.size = pixels.shape[:2]
@@ -55,7 +54,9 @@ class Denoising(Work):
             pixels = quarters(pixels)
         if self.shuffled and known is None:
             noise = replace(noise, std=estimate_noise(to_tensor(quarters(seen))[0]).std)
-        if settings.noise_std is not None:
+        if self.stabiliser is not None:
+            noise = replace(noise, std=self.stabiliser.noise_std)
+        elif settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
         super().__init__(pixels, recipe, settings)

@@ -117,7 +117,7 @@ def fit(
     _go_on(warm, network=network, optimiser=optimiser)
     average = Average(problem, recipe.average, with_spread=recipe.spread)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
-    roll_back = RollBack(network, average, optimiser)
+    roll_back = RollBack(average, optimiser)
     best = Best(recipe, average)
     loss_now: float | None = None
     reason = "all iterations done"
@@ -189,7 +189,7 @@ def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks
 
 def learning_rate(recipe: Recipe, iteration: int) -> float:
     """Return the optimiser's step: constant, or 5 % warm-up from a tenth and then a cosine."""
-    rate = recipe.learning_rate * (SGD_STEP if recipe.optimiser == "sgd" else 1)
+    rate = recipe.learning_rate
     if not recipe.cosine:
         return rate
     warm = max(1.0, 0.05 * recipe.iterations)
@@ -331,6 +331,7 @@ def _go_on(
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
+    step = SGD_STEP if isinstance(optimiser, torch.optim.SGD) else 1.0
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = step * rate
     return rate

@@ -41,10 +41,7 @@ class RollBack:
         gave_up: it happened too often; the state is the last good one.
     """
 
-    def __init__(
-        self, network: nn.Module, average: Average, optimiser: torch.optim.Optimizer
-    ) -> None:
-        self.network = network
+    def __init__(self, average: Average, optimiser: torch.optim.Optimizer) -> None:
         self.average = average
         self.optimiser = optimiser
         self.slower = 1.0
@@ -57,10 +54,13 @@ class RollBack:
         """True when there were too many returns."""
         return self.returns > ROLL_BACKS
 
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.optimiser.param_groups for p in group["params"]]
+
     def save(self) -> None:
         """Take the present state as a good one."""
-        self.weights = [p.detach().clone() for p in self.network.parameters()]
-        self.total, self.weight = self.average.total.clone(), self.average.weight.clone()
+        self.weights = [p.detach().clone() for p in self._parameters()]
+        self.shown = self.average.state()
 
     def if_diverged(self, loss: float) -> bool:
         """Note a loss; where it tells of a divergence, go back and return True."""
@@ -68,10 +68,9 @@ class RollBack:
         if not diverged(self.losses):
             return False
         with torch.no_grad():
-            for parameter, saved in zip(self.network.parameters(), self.weights, strict=True):
+            for parameter, saved in zip(self._parameters(), self.weights, strict=True):
                 parameter.copy_(saved)
-        self.average.total.copy_(self.total)
-        self.average.weight.copy_(self.weight)
+        self.average.restore(self.shown)
         self.optimiser.state.clear()
         self.slower /= 2
         self.losses = []

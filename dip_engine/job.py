@@ -163,6 +163,11 @@ class Job:
                 f"The network blind-spot cannot do {self.task}: it removes noise and nothing else.",
                 "Leave the network out, or choose skip, up or deep-decoder.",
             )
+        if self.settings.network == "deep-decoder" and self.task == "flash":
+            raise InputError(
+                "The network deep-decoder cannot do flash: it cannot be shown a picture.",
+                "Leave the network out, or choose skip, u-net or up.",
+            )
         self._check_guide()
         if self.kernel is not None and self.task != "deblur":
             raise InputError(f"The task {self.task} takes no kernel.", "Leave the kernel out.")

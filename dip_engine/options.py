@@ -36,11 +36,13 @@ MASKED_TASKS = ", ".join(task.name for task in TASKS if task.takes_mask)
 """The tasks for which a mask says where the picture may change, for help texts."""
 
 _DEFAULTS = Settings()
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 # What the options of the command lines are about, where it is not their own name.
 _ABOUT = {"noise_level": "noise_std", "kernel": "blur"}
 _MASKS = ("mask", "mask_dir", "mask_color")
 _GUIDES = ("guide", "guide_dir")
+_BLURS = ("blur", "kernel")
+_ONLY_WITH = (("photons", "noise_model", "poisson"), ("blur_angle", "blur", "motion"))
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -108,7 +110,11 @@ def check_options_of_task(context: click.Context, name: str) -> None:
         useless |= option in _GUIDES and not task.guide
         if useless:
             raise click.UsageError(f"{_flag(option)} means nothing for the task {name}.")
-    for group in (_MASKS, _GUIDES):
+    for option, other, value in _ONLY_WITH:
+        if option in given and context.params.get(other) != value:
+            wanted = f"{_flag(other)} {value}"
+            raise click.UsageError(f"{_flag(option)} means nothing without {wanted}.")
+    for group in (_MASKS, _GUIDES, _BLURS):
         several = [_flag(option) for option in given if option in group]
         if len(several) > 1:
             raise click.UsageError(f"Give one of {' and '.join(several)}, not both.")

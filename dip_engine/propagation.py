@@ -63,5 +63,5 @@ def _weights(gray: Array) -> Array:
     # As in the authors' code: wide enough that at least one neighbour counts.
     scale = np.maximum(np.maximum(0.6 * spread, nearest / -np.log(0.01)), _LEAST_SPREAD)
     weight = exists * np.exp(-((seen - gray) ** 2) / scale)
-    result: Array = weight / weight.sum(axis=0)
+    result: Array = weight / np.maximum(weight.sum(axis=0), 1e-12)  # one pixel has no neighbours
     return result

@@ -21,7 +21,7 @@ from typing import IO, Any
 from dip_engine import __version__
 from dip_engine.errors import ProtocolError
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_HEADER = 2**20
 MAX_PAYLOAD = 2**30  # holds the largest preview, 16384×16384 of 8-bit RGB
 

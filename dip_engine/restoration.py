@@ -161,9 +161,9 @@ class Restoration:
         self.finish.check_finite(restored)
         self.finish.check_not_flat(restored)
         result = self.finish.picture(restored)
-        picture.write(job.output, result, source, alpha=self.finish.alpha)
         self.parts.write(self.finish)
         self.uncertainty.write(self.finish)
+        picture.write(job.output, result, source, alpha=self.finish.alpha)
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
 
@@ -199,12 +199,16 @@ class Restoration:
             for done in polished:
                 part = 1 - work.polish_share * (1 - done)
                 yield from self._progress("fit", (index + part) / count, index)
-            joined = polished.value
+                if self.clock.overdue():
+                    break
+            else:
+                joined = polished.value
         yield from self._add(tile, joined, psnr(fitted.held_out))
         yield from self._preview(fitted.iteration, force=True)
 
     def _start(self, tile: Tile) -> Start:
         """Make the classical start; a fit that stands alone needs none but to be a change of it."""
+        yield from self.work.prepare(self.device)
         if not self.job.settings.fit_only or self.work.recipe.residual:
             return (yield from self.work.start(tile, self.device))
         return tile.scaled(self.work.factor).cut(self.mosaic.start).copy()

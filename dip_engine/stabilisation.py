@@ -24,7 +24,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _PATCH = 8  # pixels
 _BINS = 16  # of brightness
 _FLATTEST = 0.1  # of the patches of a bin show the noise alone
-_CLIPPED = 0.01  # nearer to an end of the scale than this, noise was cut off
+_FEWEST = 8  # patches in a bin
+_MARGIN = 0.05  # of the scale after the transform: no count at all is no clipped value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Stabiliser:
 
     @property
     def _low(self) -> float:
-        return float(self._raw(np.zeros(1))[0])
+        bottom, top = (float(self._raw(np.full(1, end))[0]) for end in (0.0, 1.0))
+        return bottom - _MARGIN * (top - bottom)
 
     @property
     def _width(self) -> float:
@@ -121,13 +123,15 @@ def _flat_patches(pixels: Array) -> tuple[Array, Array]:
         patches[:, 1:, 1:] - patches[:, 1:, :-1] - patches[:, :-1, 1:] + patches[:, :-1, :-1]
     ) / 2
     variances = (detail**2).mean(axis=(1, 2))
-    usable = (means > _CLIPPED) & (means < 1 - _CLIPPED)
-    means, variances = means[usable], variances[usable]
+    usable = (patches.min(axis=(1, 2)) > 0) & (patches.max(axis=(1, 2)) < 1)
+    if usable.sum() >= _FEWEST:  # else most of the picture is clipped, and has to do
+        means, variances = means[usable], variances[usable]
     order = np.argsort(means)
+    bins = max(1, min(_BINS, len(means) // _FEWEST))
     found = [
         (means[some].mean(), _flattest(variances[some]))
-        for some in np.array_split(order, _BINS)
-        if len(some) >= 4
+        for some in np.array_split(order, bins)
+        if len(some)
     ]
     pairs = np.array(found or [(0.5, 1e-6)])
     return pairs[:, 0], pairs[:, 1]

@@ -56,9 +56,12 @@ def make_work(
             cannot be read.
         MaskError: the mask leaves nothing to restore from.
     """
-    if job.settings.noise_std is not None:
-        std = min(1.0, job.settings.noise_std / values.width)
-        job = replace(job, settings=replace(job.settings, noise_std=std))
+    settings = job.settings
+    if settings.noise_std is not None:
+        settings = replace(settings, noise_std=min(1.0, settings.noise_std / values.width))
+    if settings.photons is not None:
+        settings = replace(settings, photons=settings.photons * values.width)
+    job = replace(job, settings=settings)
     given = Given(job, source, values.to_unit(source.pixels), mask, warnings)
     return _MAKERS[job.task](given)
 
@@ -106,8 +109,8 @@ def _colourise(given: Given) -> Work:
 
 
 def _flash(given: Given) -> Work:
-    flash = read_guide(given.job, given.source).pixels.clip(0, 1)
-    return FlashNoFlash(given.pixels, flash, given.job.settings)
+    flash = read_guide(given.job, given.source).pixels
+    return FlashNoFlash(given.pixels, ValueRange.of(flash).to_unit(flash), given.job.settings)
 
 
 _MAKERS: dict[str, Callable[[Given], Work]] = {

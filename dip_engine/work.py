@@ -64,6 +64,10 @@ class Work:
         """Return what can be shown at once, of the size of the result."""
         return self.pixels
 
+    def prepare(self, device: torch.device) -> Generator[float, None, None]:
+        """Find out what all tiles need, if it is not known yet; yields the fraction done."""
+        yield from ()
+
     def start(self, tile: Tile, device: torch.device) -> Start:
         """Make the classical estimate of a tile; yields the fraction done."""
         raise NotImplementedError

@@ -175,3 +175,7 @@ def installed() -> Iterator[None]:
             for name in set(sys.modules) - before:
                 if name.startswith(("dip_gimp", "deep_image_prior", "gi")):
                     sys.modules.pop(name)
+                    # "from package import module" would still find it there.
+                    package, _, module = name.rpartition(".")
+                    if package in sys.modules:
+                        vars(sys.modules[package]).pop(module, None)

@@ -220,3 +220,32 @@ def test_options_become_settings() -> None:
     assert settings.deterministic is True
     assert settings.strength == 0.4
     assert settings.preset == "balanced"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--task", "denoise", "--quality", "30"), "--quality means nothing for the task denoise"),
+        (("--task", "denoise", "--photons", "9"), "nothing without --noise-model poisson"),
+        (("--task", "deblur", "--blur-angle", "9"), "nothing without --blur motion"),
+        (("--task", "deblur", "--guide", "in.png"), "--guide means nothing for the task deblur"),
+        (("--task", "deblur", "--kernel", "gone.png"), "'gone.png' does not exist"),
+        (
+            ("--task", "deblur", "--kernel", "in.png", "--blur", "gaussian"),
+            "one of --kernel and --blur",
+        ),
+        (("--task", "denoise", "--uncertainty", "out.png"), "name the same file"),
+        (("--task", "colourise"), "does not tell its colours"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "in.png")
+    command = [sys.executable, "-P", "-m", "dip_engine", "restore", "in.png", "out.png"]
+    run = subprocess.run(
+        [*command, *arguments], check=False, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.returncode == 2
+    assert sentence in " ".join(run.stderr.split())
+    assert not (tmp_path / "out.png").exists()

@@ -159,7 +159,7 @@ def test_roll_back_restores_weights_and_average_and_slows_down():
     network = Up(width=8)
     average = Average(problem_of(scene()), 0.9)
     optimiser = torch.optim.Adam(network.parameters())
-    guard = RollBack(network, average, optimiser)
+    guard = RollBack(average, optimiser)
     before = [p.detach().clone() for p in network.parameters()]
     assert not guard.if_diverged(0.1)
     with torch.no_grad():

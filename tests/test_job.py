@@ -57,7 +57,10 @@ MASKS = st.one_of(
 )
 TAKES_MASK = {task.name for task in TASKS if task.takes_mask}
 WAYS = st.tuples(st.sampled_from([task.name for task in TASKS]), SETTINGS).filter(
-    lambda way: way[0] == "denoise" or way[1].network != "blind-spot"
+    lambda way: (
+        (way[0] == "denoise" or way[1].network != "blind-spot")
+        and (way[0] != "flash" or way[1].network != "deep-decoder")
+    )
 )
 TAKES_GUIDE = {task.name for task in TASKS if task.guide}
 JOBS = st.builds(

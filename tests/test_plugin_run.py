@@ -142,7 +142,9 @@ def test_request_in_the_units_of_the_engine() -> None:
     assert request.task.name == "denoise"
     assert (settings.strength, settings.noise_std) == (0.5, 0.1)
     assert (settings.quality, settings.iterations) == (None, None)
-    assert (settings.factor, settings.seed, settings.device) == (2, 7, "cpu")
+    assert (settings.factor, settings.seed, settings.device) == (4, 7, "cpu")
+    larger = Request.read({**VALUES, "task": "super-resolution"}.__getitem__)
+    assert (larger.settings.factor, larger.settings.noise_std) == (2, None)
     assert Request.read({**VALUES, "noise-level": 0.0}.__getitem__).settings.noise_std is None
     assert (settings.blur, settings.blur_size, settings.blur_angle) == ("unknown", None, 0.0)
 
@@ -172,8 +174,9 @@ def test_request_with_a_second_layer(task: str) -> None:
     ],
 )
 def test_request_that_cannot_be_met(name: str, value: object, text: str) -> None:
+    task = "deblur" if name.startswith("blur") else "denoise"
     with pytest.raises(InputError, match=text):
-        Request.read({**VALUES, name: value}.__getitem__)
+        Request.read({**VALUES, "task": task, name: value}.__getitem__)
 
 
 def test_a_task_shows_what_matters_for_it() -> None:

@@ -66,3 +66,19 @@ def test_held_out_values_weigh_each_region():
     assert weight[:, 55:].mean() > 0.85
     assert 0.3 < best_weight(truth[held], start[held], fit[held]) < 0.7
     assert (weight_map(truth, truth, truth, held, 8.0) == 0).all()
+
+
+def test_dark_pictures_show_their_noise_too():
+    counts = np.random.default_rng(0).poisson(np.full((128, 128, 1), 300.0))
+    dark = (counts / 65535).astype(np.float32)
+    gain, std = estimate_gain(dark, 0.0)
+    assert gain == pytest.approx(1 / 65535, rel=0.3)
+    assert std == 0
+
+
+def test_no_light_at_all_is_no_clipped_black(tmp_path):
+    level = 0.5 / 20  # half a photon a pixel
+    np.save(tmp_path / "in.npy", counted(np.full((64, 64, 1), level), 20))
+    settings = Settings(preset="fast", iterations=2, threads=1, noise_model="poisson", photons=20.0)
+    restore(Job("denoise", tmp_path / "in.npy", tmp_path / "out.npy", settings=settings))
+    assert np.load(tmp_path / "out.npy").mean() == pytest.approx(level, rel=0.25)

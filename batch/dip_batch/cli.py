@@ -119,7 +119,17 @@ def main(context: click.Context, /, inputs: tuple[Path, ...], **options: Any) ->
 def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
     """Put the values of the command line where they belong; what is left are settings."""
     take = options.pop
-    names = ("task", "file_format", "include", "exclude", "mask", "mask_dir", "guide", "guide_dir")
+    names = (
+        "task",
+        "file_format",
+        "include",
+        "exclude",
+        "mask",
+        "mask_dir",
+        "guide",
+        "guide_dir",
+        "kernel",
+    )
     mask_color = take("mask_color")
     request = Request(
         inputs,
@@ -127,7 +137,6 @@ def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
         **{name: take(name) for name in names},
         by_color=mask_color is not None,
     )
-    kernel = take("kernel")
     engine = take("engine")
     names_of_devices = (name.strip() for name in take("device").split(","))
     devices = tuple(dict.fromkeys(filter(None, names_of_devices))) or ("auto",)
@@ -135,7 +144,6 @@ def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
         request,
         devices=devices,
         mask_color=mask_color,
-        kernel=kernel,
         exists=take("exists"),
         engine=None if engine is None else shlex.split(engine),
         as_json=take("as_json"),

@@ -42,7 +42,7 @@ class Command:
         request: what the plan is made of.
         settings: of all pictures.
         devices: one worker for each.
-        mask_color, kernel: see `Job`.
+        mask_color: see `Job`.
         exists: one of `EXISTS`.
         engine: command that starts the engine, or None for the installed one.
         as_json, quiet: what is printed.
@@ -52,7 +52,6 @@ class Command:
     settings: Settings
     devices: tuple[str, ...]
     mask_color: tuple[int, int, int] | None
-    kernel: Path | None
     exists: str
     engine: list[str] | None
     as_json: bool
@@ -68,7 +67,7 @@ class Command:
             self.mask_color,
             self.settings,
             guide=item.guide,
-            kernel=self.kernel,
+            kernel=self.request.kernel,
         )
 
 

@@ -43,6 +43,7 @@ class Request:
         mask_dir: folder with a mask for each picture, or None.
         guide: one second picture for all, or None.
         guide_dir: folder with a second picture for each, or None.
+        kernel: see `Job`; no picture to restore.
         by_color: a colour marks what is to be restored.
     """
 
@@ -56,6 +57,7 @@ class Request:
     mask_dir: Path | None = None
     guide: Path | None = None
     guide_dir: Path | None = None
+    kernel: Path | None = None
     by_color: bool = False
 
     @property
@@ -197,7 +199,8 @@ def _pictures(
     else:
         found = []
         notes.append(f"{shown(source.path)} is left out: its name is not that of a picture.")
-    own = [path.resolve() for path in (request.mask, request.guide) if path is not None]
+    files = (request.mask, request.guide, request.kernel)
+    own = [path.resolve() for path in files if path is not None]
     for relative in found:
         if request.include and not matches(relative, request.include):
             continue

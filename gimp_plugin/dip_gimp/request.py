@@ -66,20 +66,24 @@ class Request:
             raise InputError(
                 f"The task {task.name} uses no second layer.", "Leave second-layer out."
             )
+        of_tasks = {
+            "noise_std": value("noise-level") / 255 or None,
+            "factor": int(value("factor")),
+            "quality": value("quality") or None,
+            "noise_model": value("noise-model"),
+            "photons": value("photons") or None,
+            "blur": value("blur"),
+            "blur_size": value("blur-size") or None,
+            "blur_angle": value("blur-angle"),
+        }
         settings = Settings(
             preset=value("preset"),
             strength=value("strength") / 100,
-            noise_std=value("noise-level") / 255 or None,
-            factor=int(value("factor")),
-            quality=value("quality") or None,
             seed=value("seed"),
             iterations=value("iterations") or None,
             device=value("device").strip() or "auto",
-            noise_model=value("noise-model"),
-            photons=value("photons") or None,
-            blur=value("blur"),
-            blur_size=value("blur-size") or None,
-            blur_angle=value("blur-angle"),
+            # What the dialog does not show for this task must not count.
+            **{option: of_tasks[option] for option in task.options},
         )
         return cls(task, settings, second)
 
