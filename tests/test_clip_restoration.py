@@ -211,11 +211,18 @@ def test_events_name_the_frame_in_work(tmp_path: Path) -> None:
 
 def test_fits_after_the_first_start_warm_and_are_shorter(tmp_path: Path) -> None:
     source = save_frames(tmp_path / "in", with_noise(pan(3)))
-    options = settings(iterations=40, fit_only=True, network="up")
+    options = Settings(preset="fast", fit_only=True, network="up", threads=1)
     result = restore(Job("denoise", source, tmp_path / "out", settings=options))
-    assert result.iterations == (40 + 10 + 10) / 3
+    assert result.iterations == (100 + 25 + 25) / 3
     fits = psnr(load_frames(tmp_path / "out"), pan(3))
     assert fits[2] > fits[0]
+
+
+def test_a_fixed_number_of_iterations_is_that_of_every_frame(tmp_path: Path) -> None:
+    source = save_frames(tmp_path / "in", with_noise(pan(2)))
+    options = settings(iterations=6, fit_only=True, network="up")
+    result = restore(Job("denoise", source, tmp_path / "out", settings=options))
+    assert result.iterations == 6
 
 
 @pytest.mark.parametrize("target", ["b.mp4", "out"])
