@@ -37,7 +37,8 @@ from dip_engine.job import Job
 from dip_engine.noise import Noise
 from dip_engine.parts import Parts
 from dip_engine.presets import Recipe, recipe_for
-from dip_engine.restoration import Restoration, Returning, check_size
+from dip_engine.restoration import Restoration, check_size
+from dip_engine.returning import Returning
 from dip_engine.scenes import (
     DenoisingScene,
     EnlargingScene,

@@ -12,12 +12,12 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def luminance(pixels: Array) -> Array:
     """Return the luminance of H×W×3 (or of gray H×W×1) as H×W."""
-    gray: Array = pixels[..., 0] if pixels.shape[2] == 1 else pixels @ _WEIGHTS
+    gray: Array = pixels[..., 0] if pixels.shape[2] == 1 else pixels @ WEIGHTS
     return gray
 
 
@@ -33,7 +33,7 @@ def colour(gray: Array, chroma: Array) -> Array:
     does not.
     """
     red, blue = chroma[..., 0], chroma[..., 1]
-    green = -(_WEIGHTS[0] * red + _WEIGHTS[2] * blue) / _WEIGHTS[1]
+    green = -(WEIGHTS[0] * red + WEIGHTS[2] * blue) / WEIGHTS[1]
     change = np.stack([red, green, blue], axis=-1)
     room = np.where(change > 0, 1 - gray[..., None], gray[..., None])
     share = np.min(room / np.maximum(np.abs(change), 1e-6), axis=-1).clip(0, 1)

@@ -41,12 +41,11 @@ class Denoising(Work):
         visible: Tile | None = None,
         known: Noise | None = None,
     ) -> None:
+        seen = pixels if visible is None else visible.cut(pixels)
         self.stabiliser: Stabiliser | None = None
         if settings.noise_model == "poisson":
-            seen = pixels if visible is None else visible.cut(pixels)
             self.stabiliser = stabiliser_for(seen, settings)
-            pixels = self.stabiliser.forward(pixels)
-        seen = pixels if visible is None else visible.cut(pixels)
+            pixels, seen = self.stabiliser.forward(pixels), self.stabiliser.forward(seen)
         noise = estimate_noise(to_tensor(seen)[0]) if known is None else known
         self.size = pixels.shape[:2]
         self.shuffled = noise.kind == "correlated" and min(self.size) >= 32

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
-from torch import Tensor
 
 from dip_engine import classical
 from dip_engine.colours import luminance
@@ -51,10 +50,9 @@ class FlashNoFlash(Denoising):
         self.recipe = recipe_for("flash", settings, noise_std=self.noise_std)
         self.tiles = plan_tiles(self.whole, self.side, OVERLAP)
         self.seed = settings.seed
-        self._held: dict[Tile, Array] = {}
 
     def start(self, tile: Tile, device: torch.device) -> Start:
-        held = self._held_pixels(tile)
+        held = self.held_pixels(tile)
         noisy = classical.fill(tile.cut(self.pixels), held)
         estimate = yield from nonlocal_estimate(to_tensor(noisy, device)[0], self.noise_std)
         return to_array(estimate[None])
@@ -65,23 +63,16 @@ class FlashNoFlash(Denoising):
             flash = np.repeat(flash, 3, axis=2)
         return replace(super().problem(tile, start, device), latent=to_tensor(flash, device))
 
-    def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
-        if not self.recipe.hold_out:
-            return None
-        return to_tensor(self._held_pixels(tile).astype(np.float32), problem.known.device)
-
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         fit = self.fit_alone(tile, fitted)
-        held = self._held_pixels(tile)
+        held = self.held_pixels(tile)
         noisy = tile.cut(self.pixels)[held]
         return start + best_weight(noisy, start[held], fit[held]) * (fit - start)
 
-    def _held_pixels(self, tile: Tile) -> Array:
-        """Choose the same held-out pixels for start, fit and join: bool h×w."""
-        if tile not in self._held:
-            random = np.random.default_rng(self.seed)
-            self._held[tile] = random.random((tile.height, tile.width)) < self.recipe.hold_out
-        return self._held[tile]
+    def held_pixels(self, tile: Tile) -> Array:
+        random = np.random.default_rng(self.seed)
+        held: Array = np.less(random.random((tile.height, tile.width)), self.recipe.hold_out)
+        return held
 
 
 def find_shift(still: Array, other: Array) -> tuple[float, float]:

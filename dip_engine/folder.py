@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dip_engine.errors import OutputError
-from dip_engine.picture import TEMPORARY_SUFFIX, unwritable
+from dip_engine.picture import temporary_name, unwritable
 
 
 @contextmanager
@@ -28,10 +27,8 @@ def new_folder(path: Path, names: Collection[str], *, force: bool) -> Iterator[P
     try:
         target = path.resolve()
         _check(path, names, force=force)
-        fresh, old = (
-            target.with_name(f".{target.name}.{os.getpid()}{end}{TEMPORARY_SUFFIX}")
-            for end in ("", ".old")
-        )
+        fresh = temporary_name(target)
+        old = temporary_name(target.with_name(f"{target.name}.old"))
         fresh.mkdir()
     except OSError as error:
         raise unwritable(path, error) from error

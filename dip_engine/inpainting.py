@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Inpainting(Work):
         self.missing = missing
         self.unknown = unknown
         self.hole = hole
-        self._held: dict[Tile, Array] = {}
+        self._choose = cache(self._choose_held)
         self.seed = settings.seed
         area = region_of_interest(mask, max(CONTEXT, round(2 * hole)))
         self.tiles = [
@@ -82,7 +83,7 @@ class Inpainting(Work):
     def start(self, tile: Tile, device: torch.device) -> Start:
         yield 0.0
         pixels = tile.cut(self.pixels)
-        hidden = tile.cut(self.missing) | self._held_pixels(tile)
+        hidden = tile.cut(self.missing) | self.held_pixels(tile)
         smooth = classical.fill(pixels, hidden)
         if self.hole > TEXT_HOLES:
             return smooth
@@ -100,41 +101,33 @@ class Inpainting(Work):
         known = (~tile.cut(self.unknown)).astype(np.float32)
         return replace(super().problem(tile, start, device), known=to_tensor(known, device))
 
-    def held(self, tile: Tile, problem: Problem, seed: int) -> Tensor | None:
-        if not self.recipe.hold_out:
-            return None
-        held = self._held_pixels(tile).astype(np.float32)
-        return to_tensor(held, problem.known.device)
-
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         fit = to_array(fitted.picture)
         return start + self._weight(tile, start, fit) * (fit - start)
 
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
-        held = self._held_pixels(tile)
+        held = self.held_pixels(tile)
         if not held.any():
             return None
         difference = self.join(tile, start, fitted)[held] - tile.cut(self.pixels)[held]
         return float(np.mean(difference**2))
 
     def _weight(self, tile: Tile, start: Array, fit: Array) -> Array | float:
-        held = self._held_pixels(tile)
+        held = self.held_pixels(tile)
         if self.hole > TEXT_HOLES or not held.any():
             return 1.0
         return weight_map(tile.cut(self.pixels), start, fit, held, REGION)
 
-    def _held_pixels(self, tile: Tile) -> Array:
-        """Choose the same held-out pixels for start, fit and join: bool h×w.
+    def held_pixels(self, tile: Tile) -> Array:
+        return self._choose(tile)
 
-        They must be as hard to guess as the holes are. Where these are wider than single pixels,
-        parts of the mask itself are laid on known ground; single pixels would flatter the
-        biharmonic fill.
+    def _choose_held(self, tile: Tile) -> Array:
+        """Hold out what is as hard to guess as the holes are.
+
+        Where these are wider than single pixels, parts of the mask itself are laid on known ground;
+        single pixels would flatter the biharmonic fill.
         """
-        if tile not in self._held:
-            self._held[tile] = self._choose_held(tile.cut(self.missing), tile.cut(self.unknown))
-        return self._held[tile]
-
-    def _choose_held(self, missing: Array, unknown: Array) -> Array:
+        missing, unknown = tile.cut(self.missing), tile.cut(self.unknown)
         if not self.recipe.hold_out:
             return np.zeros_like(missing)
         random = np.random.default_rng(self.seed)

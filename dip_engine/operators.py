@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dip_engine.colours import WEIGHTS
+
 
 class Lanczos:
     """Low-pass filter and decimation by a whole factor.
@@ -131,7 +133,7 @@ def block_dct(plane: Tensor) -> Tensor:
 def jpeg_coefficients(picture: Tensor) -> Tensor:
     """Return the coefficients that JPEG rounds: the luminance of 1×C×H×W as 1×1×H×W, C = 1 or 3."""
     if picture.shape[1] == 3:
-        weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device)
+        weights = torch.from_numpy(WEIGHTS).to(picture.device)
         picture = (picture * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
     return block_dct(picture - 128 / 255)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dip_engine.nonlocal_estimate import nonlocal_estimate
+from dip_engine.returning import Returning
 
 _TRUST = 0.23  # ρ = _TRUST · (noise of y / noise of this turn)², as in DPIR
 _STEPS = 20  # of conjugate gradients in a turn
@@ -42,13 +43,10 @@ def plug_and_play(
         The last estimate, 1×C×H×W.
     """
     for turn, level in enumerate(levels):
-        estimate = nonlocal_estimate(agree(picture, level)[0], level)
-        while True:
-            try:
-                yield (turn + next(estimate)) / len(levels)
-            except StopIteration as end:
-                picture = end.value[None]
-                break
+        estimate = Returning(nonlocal_estimate(agree(picture, level)[0], level))
+        for done in estimate:
+            yield (turn + done) / len(levels)
+        picture = estimate.value[None]
     return picture
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from dip_engine.finishing import Finish, ValueRange
 from dip_engine.fit import Fitted, Step, fit
 from dip_engine.job import Job
 from dip_engine.parts import Parts
+from dip_engine.returning import Returning
 from dip_engine.snapshots import Snapshots, check_folder
 from dip_engine.stopping import psnr
 from dip_engine.tally import Tally
@@ -35,8 +36,6 @@ from dip_engine.uncertainty import Uncertainty, wandering
 from dip_engine.work import OVERLAP, Start
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Yielded = TypeVar("Yielded")
-Returned = TypeVar("Returned")
 
 HEARTBEAT = 0.25  # seconds between two signs of life
 
@@ -85,18 +84,6 @@ def _kind_of(job: Job) -> type[Restoration]:
     from dip_engine.clip_restoration import ClipRestoration
 
     return ClipRestoration
-
-
-class Returning(Generic[Yielded, Returned]):
-    """A generator in a for loop that keeps what it returns at its end."""
-
-    value: Returned
-
-    def __init__(self, generator: Generator[Yielded, None, Returned]) -> None:
-        self.generator = generator
-
-    def __iter__(self) -> Iterator[Yielded]:
-        self.value = yield from self.generator
 
 
 class Restoration:
@@ -243,9 +230,8 @@ class Restoration:
             part = step.iteration / work.recipe.iterations
             part = work.start_share + (1 - work.start_share - work.polish_share) * part
             yield from self._progress("fit", (index + part) / count, index, step)
-            join = cache(
-                partial(self._join_now, tile, start, step)
-            )  # preview and snapshot share it
+            # Preview and snapshot share what is joined.
+            join = cache(partial(self._join_now, tile, start, step))
             yield from self._preview(step.iteration, partial(self._show, tile, join))
             for snapshot in self.snapshots.take(tile, step.iteration, join, _psnr(step)):
                 yield replace(snapshot, loss=step.loss)

@@ -83,8 +83,18 @@ class Work:
         """Return the part of what is known that the fit must not see, or None."""
         if not self.recipe.hold_out:
             return None
+        chosen = self.held_pixels(tile)
+        if chosen is not None:
+            return to_tensor(chosen.astype(np.float32), problem.known.device)
         generator = torch.Generator().manual_seed(seed)
         return hold_out(problem.known, self.recipe.hold_out, generator)[1]
+
+    def held_pixels(self, tile: Tile) -> Array | None:
+        """Return what is held out of start, fit and join alike, bool h×w; None for the fit alone.
+
+        Asked again it must answer the same.
+        """
+        return None
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
         """Return the tile's picture as the fit has it."""

@@ -10,6 +10,7 @@ from skimage import data
 from dip_engine import InputError, Job, Settings, blur, restore
 from dip_engine.blind_kernel import find_kernel
 from dip_engine.presets import Recipe
+from dip_engine.returning import Returning
 
 SIZE = 96
 
@@ -83,14 +84,9 @@ def test_an_unknown_kernel_is_found():
     sharp = data.camera()[20:276, 120:376].astype(np.float64)
     picture = torch.from_numpy(blurred(kernel, sharp).astype(np.float32) / 255)[None, None]
     recipe = Recipe("up", 60, hold_out=0.0, patience=0)
-    search = find_kernel(picture, 17, recipe, seed=0, dtype=torch.float32)
-    fractions = []
-    while True:
-        try:
-            fractions.append(next(search))
-        except StopIteration as end:
-            found = end.value
-            break
+    search = Returning(find_kernel(picture, 17, recipe, seed=0, dtype=torch.float32))
+    fractions = list(search)
+    found = search.value
     assert fractions == sorted(fractions)
     assert found.shape == (17, 17)
     assert found.min() >= 0

@@ -13,6 +13,7 @@ from dip_engine.plug_and_play import (
     linear_agreement,
     plug_and_play,
 )
+from dip_engine.returning import Returning
 
 
 def scene(size: int = 48) -> torch.Tensor:
@@ -84,14 +85,9 @@ def test_turns_fill_missing_pixels_better_than_their_beginning():
     def agree(picture: torch.Tensor, _level: float) -> torch.Tensor:
         return known * truth + (1 - known) * picture
 
-    fractions = []
-    turns = plug_and_play(begin, falling(30 / 255, 5 / 255, 4), agree)
-    while True:
-        try:
-            fractions.append(next(turns))
-        except StopIteration as end:
-            result = agree(end.value, 0)
-            break
+    turns = Returning(plug_and_play(begin, falling(30 / 255, 5 / 255, 4), agree))
+    fractions = list(turns)
+    result = agree(turns.value, 0)
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
     assert (result - truth).square().mean() < 0.4 * (begin - truth).square().mean()

@@ -507,12 +507,12 @@ def test_held_out_pixels_are_few_and_never_the_last_known_ones(seed):
     missing[:, :16] = 1
     work = Inpainting(np.zeros((32, 32, 3), np.float32), missing, Settings(seed=seed))
     for tile in work.tiles:
-        held = work._held_pixels(tile)
+        held = work.held_pixels(tile)
         known = tile.cut(missing) == 0
         assert not (held & ~known).any()
         assert held.sum() <= 0.1 * known.sum()
     paper = Inpainting(np.zeros((32, 32, 3), np.float32), missing, Settings(preset="paper"))
-    assert not any(paper._held_pixels(tile).any() for tile in paper.tiles)
+    assert not any(paper.held_pixels(tile).any() for tile in paper.tiles)
 
 
 def test_weak_noise_on_sky_and_texture_is_no_divergence(tmp_path):

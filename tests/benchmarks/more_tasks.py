@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # python -P leaves it out
 
 from rivals import deconvolved, propagated
 from scipy import ndimage
-from scoring import Array, Scoring, read
+from scoring import Array, Scoring, eight_bit, read
 from skimage.draw import line
 
 from dip_engine import blur
@@ -147,10 +147,7 @@ def _restored(
     job = Job(task, folder / "in.png", folder / "out.png", settings=settings, parts=folder, **more)
     *_, result = engine.run(job)
     assert isinstance(result, Result)
-    parts = {}
-    for name in ("start", "fit"):
-        values = np.load(folder / f"{name}.npy")
-        parts[name] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    parts = {name: eight_bit(np.load(folder / f"{name}.npy")) for name in ("start", "fit")}
     return read(folder / "out.png"), parts, result.seconds
 
 

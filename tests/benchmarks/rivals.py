@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scoring import Array, Scoring
+from scoring import Array, Scoring, eight_bit
 from skimage.restoration import richardson_lucy, unsupervised_wiener
 
 from dip_engine.colours import chroma, colour, luminance
@@ -35,13 +35,9 @@ def propagated(gray: Array, truth: Array, strokes: Array) -> Array:
     """Return the picture that optimisation makes of true colours under strokes, uint8 H×W×3."""
     light = luminance(gray.astype(np.float32)[..., None] / 255)
     found = propagate(light, chroma(truth.astype(np.float32) / 255), strokes)
-    return _eight_bit(colour(light, found))
+    return eight_bit(colour(light, found))
 
 
 def _score(planes: list[Any], border: int, truth: Array) -> float:
     picture = np.stack(planes, axis=2)[border:-border, border:-border]
-    return Scoring().psnr(_eight_bit(picture), truth)
-
-
-def _eight_bit(picture: Array) -> Array:
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return Scoring().psnr(eight_bit(picture), truth)
