@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,7 @@ _ANY = click.Path(path_type=Path)  # a picture, a video or a folder of frames
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it in order, as Ctrl+C does
     try:
         cli.main(prog_name="dip-engine")
     except DipError as error:
@@ -89,6 +91,7 @@ def restore(
     then.
     """
     from dip_engine.client import Engine
+    from dip_engine.temporary import sweep
 
     check_options_of_task(context, task)
     settings = settings_from_options(**options)
@@ -116,6 +119,8 @@ def restore(
             result = follow(engine.run(job), picture.name)
     except KeyboardInterrupt:
         raise Cancelled(f"{picture} was given up, {output} was not written.") from None
+    finally:
+        sweep(output)  # an engine that had to be killed could not
     for warning in result.warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(summary(result))

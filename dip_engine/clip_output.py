@@ -12,6 +12,7 @@ import numpy as np
 from dip_engine import picture
 from dip_engine.clips import Clip, Frame
 from dip_engine.errors import OutputError
+from dip_engine.temporary import sweep, temporary_name
 from dip_engine.video_file import VideoFile
 from dip_engine.video_output import FORMATS, VideoOutput
 
@@ -111,7 +112,8 @@ class FolderOutput:
         self.warnings: list[str] = []
         if isinstance(source, VideoFile) and source.has_sound:
             self.warnings.append(f"A folder holds no sound: that of {source.path} is not in it.")
-        self._temporary = picture.temporary_name(path)
+        sweep(path)
+        self._temporary = temporary_name(path)
         try:
             self._temporary.mkdir()
         except OSError as error:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dip_engine.errors import OutputError
-from dip_engine.picture import temporary_name, unwritable
+from dip_engine.picture import unwritable
+from dip_engine.temporary import abandoned, sweep, temporary_name
 
 
 @contextmanager
@@ -26,9 +27,12 @@ def new_folder(path: Path, names: Collection[str], *, force: bool) -> Iterator[P
     """
     try:
         target = path.resolve()
+        old_name = target.with_name(f"{target.name}.old")
+        _bring_back(target, old_name)
+        sweep(target)
         _check(path, names, force=force)
         fresh = temporary_name(target)
-        old = temporary_name(target.with_name(f"{target.name}.old"))
+        old = temporary_name(old_name)
         fresh.mkdir()
     except OSError as error:
         raise unwritable(path, error) from error
@@ -56,6 +60,14 @@ def _check(path: Path, names: Collection[str], *, force: bool) -> None:
             raise OutputError(
                 f"{path} holds {file.name}, which is not of a comparison.", "Name another folder."
             )
+
+
+def _bring_back(target: Path, old_name: Path) -> None:
+    """Undo the first half of a `_replace` whose process was killed before the second."""
+    for old in abandoned(old_name):
+        if not target.exists():
+            old.rename(target)
+    sweep(old_name)
 
 
 def _replace(target: Path, fresh: Path, old: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import re
 import stat
 import struct
 from collections.abc import Iterator
@@ -24,16 +23,14 @@ from dip_engine import codecs, headers
 from dip_engine.errors import InputError, OutputError
 from dip_engine.headers import UnreadableError
 from dip_engine.metadata import Metadata
-from dip_engine.processes import is_running
+from dip_engine.temporary import temporary_name
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_PIXELS = 200_000_000
-TEMPORARY_SUFFIX = ".dip-tmp"
 SUFFIXES: frozenset[str] = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp"))
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".tif": "TIFF"}
 _FORMATS |= {".tiff": "TIFF", ".webp": "WEBP", ".npy": "NPY"}
-_TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(TEMPORARY_SUFFIX)}")
 _WRITE_HINTS = {
     errno.ENOENT: "Create its folder first.",
     errno.ENOTDIR: "A part of its path is a file, not a folder.",
@@ -303,11 +300,6 @@ def _write_whole(path: Path, data: bytes, *, durable: bool) -> None:
         sync_folder(path.parent)
 
 
-def temporary_name(path: Path) -> Path:
-    """Return where to write what is to become `path`; `sweep_temporary` knows such names."""
-    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-
-
 def sync_folder(folder: Path) -> None:
     """Let a new name in a folder survive a power cut."""
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
@@ -316,13 +308,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def sweep_temporary(folder: Path) -> None:
-    """Remove the temporary files in a folder whose process is gone; others are left alone."""
-    with suppress(OSError):
-        for path in list(folder.iterdir()):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and not is_running(int(match[1])):
-                with suppress(OSError):
-                    path.unlink()

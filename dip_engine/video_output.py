@@ -14,6 +14,7 @@ import numpy as np
 from dip_engine import picture
 from dip_engine.clips import Clip, Frame
 from dip_engine.errors import OutputError
+from dip_engine.temporary import sweep, temporary_name
 from dip_engine.video_colours import Colours, halved
 from dip_engine.video_file import VideoFile, load_av
 
@@ -61,7 +62,8 @@ class VideoOutput:
         self._lost_alpha = False
         self._av = load_av()
         picture.check_place(path)
-        self._temporary = picture.temporary_name(path)
+        sweep(path)
+        self._temporary = temporary_name(path)
         self._file: Any = None
         self._copies: _Copies | None = None
         self._warn_about_the_frames(size)

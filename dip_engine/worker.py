@@ -6,7 +6,8 @@ a C library sits on the interpreter lock. The kernel's rule is about the *thread
 process, so start the engine from a thread that lives as long as the engine (`Engine` does).
 
 Ctrl+C in a terminal reaches the whole process group. The caller decides what it means, the engine
-ignores it; it stays in the group so that Ctrl+Z still pauses the work.
+ignores it; it stays in the group so that Ctrl+Z still pauses the work. SIGTERM ends the engine and
+removes what it had begun to write.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import IO, Any, NoReturn
 
 from dip_engine.errors import Cancelled, DeviceError, DipError, OutOfMemory, ProtocolError
@@ -100,6 +102,7 @@ def serve(restore_events: RestoreEvents) -> int:
     """
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_in_order)
     requests, answers = _take_pipes()
     faulthandler.enable()
     inbox = _Inbox()
@@ -138,6 +141,11 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     if os.getppid() != parent:  # it died before the kernel knew our wish
         os._exit(0)
+
+
+def _end_in_order(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave what is being done through its context managers."""
+    sys.exit(128 + number)
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:

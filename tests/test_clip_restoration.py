@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from moving import (
@@ -234,6 +238,46 @@ def test_closing_cancels_and_writes_nothing(tmp_path: Path, target: str) -> None
             break
     events.close()  # type: ignore[attr-defined]
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize("target", ["out", "out.mp4"])
+@pytest.mark.parametrize("who", ["the command", "its engine"])
+def test_ended_runs_leave_nothing(tmp_path: Path, target: str, who: str) -> None:
+    with long_run(tmp_path, target) as (process, engine):
+        (process if who == "the command" else engine).terminate()
+        assert process.wait(30) == (130 if who == "the command" else 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize("target", ["out", "out.mp4"])
+def test_what_killed_runs_leave_goes_with_the_next(tmp_path: Path, target: str) -> None:
+    with long_run(tmp_path, target) as (process, engine):
+        process.kill()
+        engine.wait(30)
+    assert list(tmp_path.glob(".out*.dip-tmp"))
+    restore(Job("denoise", tmp_path / "in", tmp_path / target, settings=settings()))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", target]
+
+
+@contextmanager
+def long_run(folder: Path, target: str) -> Iterator[tuple[psutil.Popen, psutil.Process]]:
+    """Give a command that restores a clip and has begun to write, and its engine."""
+    save_frames(folder / "in", with_noise(pan(3)))
+    options = ["--task", "denoise", "--iterations", "1000000", "--device", "cpu"]
+    command = [sys.executable, "-P", "-m", "dip_engine", "restore", "in", target, *options]
+    with psutil.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not list(folder.glob(".out*.dip-tmp")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            (engine,) = process.children()
+            yield process, engine
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.mark.parametrize(("task", "factor"), [("denoise", 1), ("super-resolution", 2)])

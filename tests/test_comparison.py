@@ -226,22 +226,39 @@ def test_what_is_refused(tmp_path: Path, arguments: tuple[str, ...], code: int, 
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_interrupt_writes_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_interrupt_writes_nothing(tmp_path: Path, number: str) -> None:
     make_pictures(tmp_path)
     before = sorted(tmp_path.iterdir())
-    command = [sys.executable, "-P", "-m", "dip_engine", "compare", "noisy.png", "--device", "cpu"]
-    with subprocess.Popen(
-        [*command, "--iterations", "1000000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        assert "64×64" in process.stderr.readline()  # the fit has begun
-        process.send_signal(signal.SIGINT)
-        errors = process.stderr.read()
-        assert process.wait(30) == 130
+    code, errors = end_compare(tmp_path, number)
+    assert code == 130
     assert "noisy-compare was not written" in errors
     assert "Traceback" not in errors
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
+    make_pictures(tmp_path)
+    end_compare(tmp_path, "SIGKILL")
+    assert list(tmp_path.glob(".noisy-compare.*"))
+    run = compare(tmp_path, "noisy.png", "--networks", "up", "--iterations", "2", "--device", "cpu")
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"noisy.png", "truth.png", "noisy-compare"}
+
+
+def end_compare(folder: Path, number: str) -> tuple[int, str]:
+    """Send a signal to a comparison at work; return its exit code and what it said."""
+    command = [sys.executable, "-P", "-m", "dip_engine", "compare", "noisy.png", "--device", "cpu"]
+    with subprocess.Popen(
+        [*command, "--iterations", "1000000"], cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "64×64" in process.stderr.readline()  # the fit has begun
+        process.send_signal(signal.Signals[number])
+        errors = process.stderr.read()
+        return process.wait(30), errors
 
 
 class FakeEngine:

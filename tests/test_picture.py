@@ -29,7 +29,6 @@ from dip_engine.picture import (
     Picture,
     estimate_size,
     read,
-    sweep_temporary,
     write,
 )
 
@@ -764,26 +763,6 @@ def test_integers_are_clipped_and_rounded(tmp_path, gray):
     pixels = np.array([[[-3.0], [0.4999 / 255], [0.5001 / 255], [9.0]]], np.float32)
     write(tmp_path / "a.png", pixels, gray)
     np.testing.assert_array_equal(integers_of(read(tmp_path / "a.png"))[0, :, 0], [0, 0, 1, 255])
-
-
-def test_sweeping_removes_what_dead_processes_left(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / "sub").mkdir()
-    gone = [tmp_path / f".a.b.png.{pid}{TEMPORARY_SUFFIX}" for pid in (dead.pid, 10**30)]
-    kept = [
-        tmp_path / f".a.png.{os.getpid()}{TEMPORARY_SUFFIX}",
-        tmp_path / f".a.png.{TEMPORARY_SUFFIX}",
-        tmp_path / f"a.png.{dead.pid}{TEMPORARY_SUFFIX}",
-        tmp_path / f".a.png.{dead.pid}.tmp",
-        tmp_path / "sub" / f".a.png.{dead.pid}{TEMPORARY_SUFFIX}",
-    ]
-    for path in (*gone, *kept):
-        path.touch()
-    sweep_temporary(tmp_path)
-    assert not any(path.exists() for path in gone)
-    assert all(path.exists() for path in kept)
-    sweep_temporary(tmp_path / "missing")
 
 
 def test_importing_loads_neither_torch_nor_openimageio():

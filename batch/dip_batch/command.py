@@ -28,7 +28,7 @@ from dip_batch.walk import RESULTS_FOLDER
 from dip_engine.client import Engine
 from dip_engine.errors import Cancelled, DeviceError, DipError, OutputError
 from dip_engine.job import Job, Settings
-from dip_engine.picture import sweep_temporary
+from dip_engine.temporary import sweep_folder
 
 FAILED = 1
 """Exit code where some pictures failed."""
@@ -172,7 +172,7 @@ def _sweep(plan: Plan) -> None:
     folders = {item.output.parent for item in plan.items} | set(plan.roots)
     for folder in sorted(folders):
         if folder.is_dir():
-            sweep_temporary(folder)
+            sweep_folder(folder)
 
 
 def _in_order(plan: Plan, outcomes: list[Outcome]) -> list[Outcome]:

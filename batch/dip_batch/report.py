@@ -17,7 +17,7 @@ from dip_batch.outcome import STATUSES, Outcome
 from dip_engine import __version__
 from dip_engine.errors import OutputError
 from dip_engine.job import Settings
-from dip_engine.picture import TEMPORARY_SUFFIX
+from dip_engine.temporary import temporary_name
 
 REPORT_NAME = "report.json"
 
@@ -96,7 +96,7 @@ def write_report(report: Mapping[str, Any], root: Path) -> Path:
         OutputError: it cannot be written; an earlier one is still there.
     """
     path = root / REPORT_NAME
-    temporary = root / f".{REPORT_NAME}.{os.getpid()}{TEMPORARY_SUFFIX}"
+    temporary = temporary_name(path)
     try:
         with temporary.open("w", encoding="ascii") as file:
             file.write(json.dumps(report, indent=2) + "\n")
