@@ -9,8 +9,8 @@ gray picture, always.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from dip_engine import classical, colours, picture
+from dip_engine.background import in_background
 from dip_engine.errors import InputError
 from dip_engine.finishing import ValueRange
 from dip_engine.fit import Fitted
@@ -104,9 +105,13 @@ class Colourising(Work):
         strokes: float32 H×W×3, colours.
         there: bool H×W, where the strokes are.
         settings: how.
+
+    Attributes:
+        propagated: the chroma that the strokes which are not held out give to every pixel, H×W×2.
     """
 
     start_share = 0.3
+    propagated: Array
 
     def __init__(self, pixels: Array, strokes: Array, there: Array, settings: Settings) -> None:
         self.luminance = colours.luminance(pixels)
@@ -118,14 +123,12 @@ class Colourising(Work):
         self.strokes = whole.shrunk(LONGEST)
         self.learned = self.strokes.without(self._held_strokes())
 
+    def prepare(self, device: torch.device) -> Generator[float, None, None]:
+        self.propagated = yield from in_background(self.learned.propagated)
+
     def start(self, tile: Tile, device: torch.device) -> Start:
         yield 0.0
         return self._coloured(self.propagated)
-
-    @cached_property
-    def propagated(self) -> Array:
-        """The chroma that the strokes which are not held out give to every pixel, H×W×2."""
-        return self.learned.propagated()
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         small = self.strokes.shrunk(LONGEST_OF_FIT)
@@ -161,9 +164,9 @@ class Colourising(Work):
 
     def polish(self, tile: Tile, joined: Array, device: torch.device) -> Start:
         """Spread what the colours under the strokes, the held-out ones too, still differ by."""
-        yield 0.0
         rest = replace(self.strokes, chroma=self.strokes.chroma - self.latest)
-        return self._coloured(self.latest + rest.propagated())
+        spread = yield from in_background(rest.propagated)
+        return self._coloured(self.latest + spread)
 
     def _joined(self, fitted: Fitted) -> Array:
         held, change = self.strokes.there & ~self.learned.there, self._change(fitted)

@@ -1,13 +1,20 @@
 """Colours from strokes: the luminance stays, the colours spread, bad input is told."""
 
+import threading
+import time
+from contextlib import closing
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
-from dip_engine import InputError, Job, Settings, restore
+from dip_engine import InputError, Job, Settings, restore, restore_events
+from dip_engine.background import in_background
 from dip_engine.colours import chroma, colour, luminance
+from dip_engine.events import Progress
 from dip_engine.propagation import propagate
+from dip_engine.returning import Returning
 
 SIZE = 72
 
@@ -68,6 +75,50 @@ def test_propagation_fills_regions_up_to_their_edges():
     found = propagate(picture, colours, known)
     np.testing.assert_allclose(found[:, :9], np.broadcast_to((0.3, -0.1), (12, 9, 2)), atol=0.02)
     np.testing.assert_allclose(found[:, 11:], np.broadcast_to((-0.2, 0.2), (12, 9, 2)), atol=0.02)
+
+
+def test_a_propagated_colour_is_the_mean_of_its_neighbours_as_far_as_they_look_alike():
+    picture = gray(scene()) / 255
+    found = propagate(picture, chroma(scene() / np.float32(255)), strokes())
+    flat = propagate(np.full_like(picture, 0.5), chroma(scene() / np.float32(255)), strokes())
+    around = [np.roll(flat, move, axis=(0, 1)) for move in np.ndindex(3, 3) if move != (1, 1)]
+    middle = np.roll(np.mean(around, axis=0), (-1, -1), axis=(0, 1))
+    free = ~strokes()[1:-1, 1:-1]
+    np.testing.assert_allclose(flat[1:-1, 1:-1][free], middle[1:-1, 1:-1][free], atol=1e-6)
+    assert np.abs(found - chroma(scene() / np.float32(255))).mean() < 0.05
+
+
+@pytest.mark.parametrize("fit_only", [True, False])
+def test_cancelling_does_not_wait_for_the_propagation(tmp_path, monkeypatch, fit_only):
+    release = threading.Event()
+
+    def endless(*_):
+        release.wait(30)
+        raise MemoryError
+
+    monkeypatch.setattr("dip_engine.colourisation.propagate", endless)
+    job = Job(
+        "colourise",
+        save(tmp_path / "gray.png", gray(scene())),
+        tmp_path / "out.png",
+        guide=save(tmp_path / "hints.png", np.dstack([scene(), 255 * strokes().astype(np.uint8)])),
+        settings=settings(fit_only=fit_only),
+    )
+    with closing(restore_events(job)) as events:
+        assert isinstance(next(event for event in events if isinstance(event, Progress)), Progress)
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 2
+    release.set()
+
+
+def test_what_fails_in_the_background_is_raised():
+    def fail():
+        raise TimeoutError("of its own")
+
+    assert not list(call := Returning(in_background(lambda: 7)))
+    assert call.value == 7
+    with pytest.raises(TimeoutError, match="of its own"):
+        list(in_background(fail))
 
 
 @pytest.mark.parametrize("as_layer", [True, False])
