@@ -2,13 +2,15 @@
 
 The network is shown the flash picture and asked for the noisy one: what both share is learned
 long before the noise is (Ulyanov et al. 2018, section 4.7). Held-out pixels say when to stop, and
-weigh the fit against the non-local estimate, which cannot see the flash picture.
+weigh the fit against a non-local estimate that has not seen them either; it is joined with the
+estimate from all pixels. Neither can see the flash picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,17 +26,22 @@ from dip_engine.job import Settings
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import recipe_for
 from dip_engine.problem import Problem
-from dip_engine.tiling import Tile, plan_tiles
-from dip_engine.work import OVERLAP, Start, to_array, to_tensor
+from dip_engine.returning import Returning
+from dip_engine.tiling import Tile
+from dip_engine.work import Start, Work, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Answer = TypeVar("Answer")
 
 LEAST_SHIFT = 0.1  # pixels; less is not worth the blur of moving a picture
 FURTHEST = 0.1  # of the side; more is no shift between two shots but a mistake
 
 
-class FlashNoFlash(Denoising):
+class FlashNoFlash(Work):
     """A noisy picture of the room's own light is restored with the help of one with flash.
+
+    Its noise, the quarters it may be taken apart into, and its start are those of `Denoising`;
+    recipe, tiles and join are its own.
 
     Args:
         pixels: float32 H×W×C, 0–1, without flash.
@@ -42,20 +49,32 @@ class FlashNoFlash(Denoising):
         settings: how.
     """
 
+    start_share = 0.3
+
     def __init__(self, pixels: Array, flash: Array, settings: Settings) -> None:
-        super().__init__(pixels, settings)
+        self.denoising = Denoising(pixels, settings)
+        super().__init__(self.denoising.pixels, recipe_for("flash", settings), settings)
+        self.noise = self.denoising.noise
+        self.noise_std = self.denoising.noise_std
+        if not self.noise_std:  # the start is the input, and nothing is joined to it
+            self.recipe = replace(self.recipe, iterations=1)
         self.shift = find_shift(luminance(pixels), luminance(flash))
         flash = moved(flash, self.shift)
-        self.flash = quarters(flash) if self.shuffled else flash
-        self.recipe = recipe_for("flash", settings, noise_std=self.noise_std)
-        self.tiles = plan_tiles(self.whole, self.side, OVERLAP)
+        self.flash = quarters(flash) if self.denoising.shuffled else flash
         self.seed = settings.seed
+        self._guessed: dict[Tile, Array] = {}
 
     def start(self, tile: Tile, device: torch.device) -> Start:
+        """Make the estimate from all pixels, and one that has to guess those that are held out."""
         held = self.held_pixels(tile)
-        noisy = classical.fill(tile.cut(self.pixels), held)
-        estimate = yield from nonlocal_estimate(to_tensor(noisy, device)[0], self.noise_std)
-        return to_array(estimate[None])
+        yield from _half(self._guess(tile, held, device), 0.0)
+        return (yield from _half(self.denoising.start(tile, device), 0.5))
+
+    def _guess(self, tile: Tile, held: Array, device: torch.device) -> Generator[float, None, None]:
+        if held.any() and self.noise_std:
+            noisy = to_tensor(classical.fill(tile.cut(self.pixels), held), device)[0]
+            estimate = yield from nonlocal_estimate(noisy, self.noise_std)
+            self._guessed[tile] = to_array(estimate[None])[held]
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         flash = tile.cut(self.flash)
@@ -63,16 +82,34 @@ class FlashNoFlash(Denoising):
             flash = np.repeat(flash, 3, axis=2)
         return replace(super().problem(tile, start, device), latent=to_tensor(flash, device))
 
+    def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
+        return self.denoising.fit_alone(tile, fitted)
+
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        if not self.noise_std:
+            return start
         fit = self.fit_alone(tile, fitted)
         held = self.held_pixels(tile)
-        noisy = tile.cut(self.pixels)[held]
-        return start + best_weight(noisy, start[held], fit[held]) * (fit - start)
+        if not held.any():
+            return fit
+        weight = best_weight(tile.cut(self.pixels)[held], self._guessed[tile], fit[held])
+        return start + weight * (fit - start)
+
+    def finish(self, result: Array) -> Array:
+        return self.denoising.finish(result)
 
     def held_pixels(self, tile: Tile) -> Array:
         random = np.random.default_rng(self.seed)
         held: Array = np.less(random.random((tile.height, tile.width)), self.recipe.hold_out)
         return held
+
+
+def _half(steps: Generator[float, None, Answer], begin: float) -> Generator[float, None, Answer]:
+    """Let steps be one half of the work; yields the fraction done of the whole."""
+    returning = Returning(steps)
+    for done in returning:
+        yield begin + done / 2
+    return returning.value
 
 
 def find_shift(still: Array, other: Array) -> tuple[float, float]:

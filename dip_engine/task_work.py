@@ -68,8 +68,7 @@ def make_work(
 
 def _denoise(given: Given) -> Work:
     denoising = Denoising(given.pixels, given.job.settings, opaque(given.source))
-    if not denoising.noise_std and np.ptp(given.pixels) > 0:
-        given.warnings.append("No noise was found; tell its level with --noise-level.")
+    _warn_without_noise(given, denoising.noise_std)
     return denoising
 
 
@@ -110,7 +109,15 @@ def _colourise(given: Given) -> Work:
 
 def _flash(given: Given) -> Work:
     flash = read_guide(given.job, given.source).pixels
-    return FlashNoFlash(given.pixels, ValueRange.of(flash).to_unit(flash), given.job.settings)
+    unit = ValueRange.of(flash).to_unit(flash)
+    work = FlashNoFlash(given.pixels, unit, given.job.settings)
+    _warn_without_noise(given, work.noise_std)
+    return work
+
+
+def _warn_without_noise(given: Given, noise_std: float) -> None:
+    if not noise_std and np.ptp(given.pixels) > 0:
+        given.warnings.append("No noise was found; tell its level with --noise-level.")
 
 
 _MAKERS: dict[str, Callable[[Given], Work]] = {

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import ndimage
 from skimage import data
 
 from dip_engine import InputError, Job, Settings, restore
-from dip_engine.flash import find_shift, moved
+from dip_engine.fit import Fitted
+from dip_engine.flash import FlashNoFlash, find_shift, moved
+from dip_engine.presets import recipe_for
+from dip_engine.returning import Returning
+from dip_engine.work import to_tensor
 
 SIZE = 96
 
@@ -61,6 +66,70 @@ def test_a_shifted_flash_picture_is_laid_over(shift):
 def test_pictures_of_different_things_are_not_moved():
     random = np.random.default_rng(0)
     assert find_shift(scene().mean(axis=2), random.random((SIZE, SIZE))) == (0.0, 0.0)
+
+
+def started(pixels: np.ndarray, **options) -> tuple[FlashNoFlash, np.ndarray]:
+    """The work on a picture that has only one tile, and its start."""
+    work = FlashNoFlash(
+        pixels.astype(np.float32),
+        flash().astype(np.float32),
+        Settings(preset="fast", iterations=5, threads=1, **options),
+    )
+    steps = Returning(work.start(work.whole, torch.device("cpu")))
+    fractions = list(steps)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] <= 1
+    return work, steps.value
+
+
+def test_the_start_is_made_from_all_pixels():
+    random = np.random.default_rng(0)
+    pixels = np.full((SIZE, SIZE, 3), 0.2) + random.normal(0, 2 / 255, (SIZE, SIZE, 3))
+    work, _ = started(pixels, noise_std=2 / 255)
+    held = work.held_pixels(work.whole)
+    pixels[held] = 0.9  # stars, as small as a pixel
+    work, start = started(pixels, noise_std=2 / 255)
+    assert start[held].min() > 0.8
+    empty = Fitted(torch.full((1, 3, SIZE, SIZE), 0.2), 5, None, 5, "")
+    full = Fitted(to_tensor(start), 5, None, 5, "")
+    assert work.join(work.whole, start, empty)[held].min() > 0.8
+    assert work.join(work.whole, start, full)[held].min() > 0.8
+
+
+def test_the_weight_is_chosen_on_pixels_that_the_start_has_not_seen():
+    work, start = started(noisy(), noise_std=22 / 255)
+    truth = Fitted(to_tensor(room().astype(np.float32)), 5, None, 5, "")
+    joined = work.join(work.whole, start, truth)
+    assert np.mean((joined - room()) ** 2) < 0.1 * np.mean((start - room()) ** 2)
+
+
+def test_without_noise_nothing_is_joined():
+    pixels = room().astype(np.float32)
+    work, start = started(pixels, noise_std=0.0)
+    np.testing.assert_array_equal(work.finish(start), pixels)
+    gray = Fitted(torch.full((1, 3, SIZE, SIZE), 0.5), 1, None, 1, "")
+    np.testing.assert_array_equal(work.finish(work.join(work.whole, start, gray)), pixels)
+
+
+def test_that_there_is_no_noise_is_told(tmp_path):
+    job = Job(
+        "flash",
+        save(tmp_path / "room.png", room()),
+        tmp_path / "out.png",
+        guide=save(tmp_path / "flash.png", flash()),
+        settings=Settings(preset="fast", noise_std=0.0, threads=1),
+    )
+    assert any("No noise was found" in warning for warning in restore(job).warnings)
+
+
+def test_recipe_and_tiles_are_those_of_flash(monkeypatch):
+    monkeypatch.setattr("dip_engine.work.TILE", 64)
+    settings = Settings(network="up", noise_std=0.1)
+    work = FlashNoFlash(room().astype(np.float32), flash().astype(np.float32), settings)
+    assert work.recipe == recipe_for("flash", settings)
+    assert len(work.tiles) > 1
+    assert work.noise is not None
+    assert work.noise.std == 0.1
 
 
 def test_without_a_flash_picture_it_says_what_is_missing(tmp_path):
