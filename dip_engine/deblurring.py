@@ -24,7 +24,7 @@ from dip_engine.errors import InputError
 from dip_engine.fit import Fitted
 from dip_engine.job import Job, Settings
 from dip_engine.noise import Noise, estimate_noise
-from dip_engine.operators import Blur
+from dip_engine.operators import Blur, spread
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import recipe_for
 from dip_engine.problem import Problem
@@ -85,8 +85,8 @@ class Deblurring(Work):
         self._start_error: dict[Tile, float] = {}
         if min(pixels.shape[:2]) < self.side_of_kernel:
             raise InputError(
-                f"A picture of {pixels.shape[1]}×{pixels.shape[0]} pixels is smaller than the "
-                f"blur, {self.side_of_kernel} pixels.",
+                f"{pixels.shape[1]}×{pixels.shape[0]} pixels are less than the blur, which takes "
+                f"{self.side_of_kernel}×{self.side_of_kernel}.",
                 "Give a smaller --blur-size or kernel.",
             )
 
@@ -166,7 +166,7 @@ class Deblurring(Work):
         assert self.kernel is not None
         assert self.noise is not None
         size = tile.height, tile.width
-        left = torch.fft.rfft2(torch.from_numpy(self.kernel).to(device), s=size).abs()
+        left = torch.fft.rfft2(spread(torch.from_numpy(self.kernel).to(device), size)).abs()
         gain = left / (left.square() + NOISE_TO_PICTURE * self.noise.std**2)
         gain = gain / gain.square().mean().sqrt()
 

@@ -100,9 +100,13 @@ class FreeBlur(nn.Module):
 
 
 def spread(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a kernel as a picture of a size, its centre in the corner."""
-    side = kernel.shape[0]
-    large = F.pad(kernel, [0, size[1] - side, 0, size[0] - side])
+    """Return a kernel as a picture of a size that repeats itself, its centre in the corner.
+
+    What of a larger kernel leaves the picture comes in again on the other side.
+    """
+    (height, width), side = size, kernel.shape[0]
+    whole = F.pad(kernel, [0, -side % width, 0, -side % height])
+    large = whole.unflatten(1, (-1, width)).unflatten(0, (-1, height)).sum((0, 2))
     return large.roll((-(side // 2), -(side // 2)), (0, 1))
 
 

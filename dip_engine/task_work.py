@@ -99,7 +99,11 @@ def _jpeg(given: Given) -> Work:
 
 
 def _deblur(given: Given) -> Work:
-    return Deblurring(given.pixels, known_kernel(given.job), given.job.settings)
+    kernel = known_kernel(given.job)
+    try:
+        return Deblurring(given.pixels, kernel, given.job.settings)
+    except InputError as error:
+        raise InputError(f"{given.job.input}: {error.sentence}", error.hint) from error
 
 
 def _colourise(given: Given) -> Work:

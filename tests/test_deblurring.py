@@ -9,6 +9,7 @@ from skimage import data
 
 from dip_engine import InputError, Job, Settings, blur, restore
 from dip_engine.blind_kernel import find_kernel
+from dip_engine.deblurring import Deblurring
 from dip_engine.presets import Recipe
 from dip_engine.returning import Returning
 
@@ -73,9 +74,30 @@ def test_the_kernel_is_the_task_s_alone(tmp_path):
 def test_a_picture_smaller_than_its_blur_is_refused(tmp_path):
     Image.fromarray(np.zeros((12, 30), np.uint8)).save(tmp_path / "in.png")
     job = Job("deblur", tmp_path / "in.png", tmp_path / "out.png")
-    with pytest.raises(InputError, match="30×12 pixels is smaller than the blur"):
+    words = r"in\.png: 30×12 pixels are less than the blur, which takes 21×21\. .*--blur-size"
+    with pytest.raises(InputError, match=words):
         restore(job)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_tile_smaller_than_the_kernel_is_weighted_by_all_of_it(monkeypatch):
+    monkeypatch.setattr("dip_engine.work.TILE", 60)
+    kernel = blur.gaussian(12.0)  # no frequency of it is near nothing, however it is cut
+    pixels = scene()[:, :, None].astype(np.float32) / 255
+    work = Deblurring(pixels, kernel, Settings(noise_std=0.1))
+    tile = work.tiles[0]
+    assert max(tile.height, tile.width) < kernel.shape[0] <= SIZE
+    problem = work.problem(tile, tile.cut(pixels), torch.device("cpu"))
+    assert problem.emphasis is not None
+    place = np.arange(kernel.shape[0]) - kernel.shape[0] // 2
+    gains = []
+    for waves in (1, 2):
+        turn = 2 * np.pi * waves / tile.width
+        wave = np.cos(turn * np.arange(tile.width))[None].repeat(tile.height, axis=0)
+        seen = problem.emphasis(torch.from_numpy(wave.astype(np.float32))[None, None])
+        left = abs((kernel.sum(axis=0) * np.cos(turn * place)).sum())
+        gains.append(float(seen.abs().max()) * (left**2 + 16 * 0.1**2) / left)
+    assert gains[0] == pytest.approx(gains[1], rel=1e-3)
 
 
 @pytest.mark.slow
