@@ -106,7 +106,7 @@ def spread(kernel: Tensor, size: tuple[int, int]) -> Tensor:
     """
     (height, width), side = size, kernel.shape[0]
     whole = F.pad(kernel, [0, -side % width, 0, -side % height])
-    large = whole.unflatten(1, (-1, width)).unflatten(0, (-1, height)).sum((0, 2))
+    large = whole.view(-1, height, whole.shape[1] // width, width).sum((0, 2))
     return large.roll((-(side // 2), -(side // 2)), (0, 1))
 
 
