@@ -60,7 +60,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 WARM = 0.25  # of the iterations, for a fit that goes on from the frame before
 SAMPLES = 5  # frames from which the noise level is estimated
 START_SHARE = 0.4  # of the time that the starts of denoising take, roughly
-_UNIT = ValueRange(0.0, 1.0)
+_UNIT = ValueRange(0.0, 1.0, 0.0)
 
 
 class ClipRestoration(Restoration):

@@ -8,7 +8,7 @@ an enlargement is its Lanczos enlargement.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,15 +27,26 @@ class ValueRange:
 
     Attributes:
         low, high: in units of the file; the engine works on 0–1.
+        least: of what may come out, in units of the file.
     """
 
     low: float
     high: float
+    least: float
 
     @classmethod
     def of(cls, pixels: Array) -> Self:
         """Return the range of a picture."""
-        return cls(min(0.0, float(pixels.min())), max(1.0, float(pixels.max())))
+        low = min(0.0, float(pixels.min()))
+        return cls(low, max(1.0, float(pixels.max())), low)
+
+    def for_job(self, job: Job) -> ValueRange:
+        """Return the range in which a job is done.
+
+        Counts of photons begin at 0, wherever the values of the file do: what is less (where the
+        sky was subtracted) stays less than 0.
+        """
+        return replace(self, low=0.0) if job.settings.noise_model == "poisson" else self
 
     @property
     def width(self) -> float:
@@ -43,14 +54,15 @@ class ValueRange:
         return self.high - self.low
 
     def to_unit(self, pixels: Array) -> Array:
-        """Bring values of the file into 0–1, as float32."""
+        """Bring values of the file into 0–1, as float32; those below `low` become negative."""
         if (self.low, self.high) == (0.0, 1.0):
             return pixels
         return ((pixels - self.low) / self.width).astype(np.float32)
 
     def from_unit(self, pixels: Array) -> Array:
-        """Undo `to_unit`, as float32; what leaves 0–1 is clipped."""
-        return (self.low + np.clip(pixels, 0, 1) * self.width).astype(np.float32)
+        """Undo `to_unit`, as float32; what leaves the range is clipped."""
+        least = (self.least - self.low) / self.width
+        return (self.low + np.clip(pixels, least, 1) * self.width).astype(np.float32)
 
 
 class Finish:
@@ -76,7 +88,7 @@ class Finish:
         self.job = job
         self.source = source
         self.mask = mask
-        self.values = values
+        self.values = values.for_job(job)
         self.weight = _weight(job, source, mask, factor, np.float32(strength))
         self.alpha = source.alpha if factor == 1 else _large_alpha(source, factor)
         if job.needs_mask and mask is not None and source.alpha is not None:

@@ -4,6 +4,11 @@ A pixel of value x has the variance gain · x + std². The generalised Anscombe 
 variance the same everywhere, so that what is made for Gaussian noise fits: squared differences are
 then the right data term. Its inverse is the unbiased one.
 
+Values below 0 are no counts: they come from the electronics' noise, or from a sky that was
+subtracted and left its noise. A subtracted sky of the value b is as good as a std of √(gain · b).
+What is so far below 0 that it cannot be told from no light at all is clipped, inside the transform
+only.
+
 Sources: Murtagh, Starck, Bijaoui 1995 (the transform); Mäkitalo and Foi, "Optimal inversion of the
 generalized Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 2013 (the inverse); Foi,
 Trimeche, Katkovnik, Egiazarian 2008 (reading both numbers off a picture).
@@ -46,12 +51,12 @@ class Stabiliser:
         return 1.0 / self._width
 
     def forward(self, pixels: Array) -> Array:
-        """Return pixels whose noise has one level."""
+        """Return pixels whose noise has one level; values may be negative, see above."""
         stable: Array = ((self._raw(pixels) - self._low) / self._width).astype(np.float32)
         return stable
 
     def inverse(self, stable: Array) -> Array:
-        """Return the pixels of which `forward` has this mean."""
+        """Return the pixels of which `forward` has this mean: from −std² / gain up to 1."""
         root = np.maximum(stable * self._width + self._low, 2 * np.sqrt(3 / 8)).astype(np.float64)
         photons = (
             root**2 / 4
@@ -61,7 +66,7 @@ class Stabiliser:
             - 1 / 8
             - (self.std / self.gain) ** 2
         )
-        pixels: Array = np.clip(self.gain * photons, 0, 1).astype(np.float32)
+        pixels: Array = np.minimum(self.gain * photons, 1).astype(np.float32)
         return pixels
 
     def _raw(self, pixels: Array) -> Array:
@@ -83,15 +88,26 @@ class Stabiliser:
 def stabiliser_for(pixels: Array, settings: Settings) -> Stabiliser:
     """Return the transform for a picture: what the settings do not tell is estimated."""
     if settings.photons is not None:
-        return Stabiliser(1 / settings.photons, settings.noise_std or 0.0)
+        gain, std = 1 / settings.photons, settings.noise_std
+        if std is None:  # only negative values tell that there is any
+            std = estimate_rest(pixels, gain) if pixels.min() < 0 else 0.0
+        return Stabiliser(gain, std)
     return Stabiliser(*estimate_gain(pixels, settings.noise_std))
+
+
+def estimate_rest(pixels: Array, gain: float) -> float:
+    """Return the std of the noise that does not depend on the light, H×W×C, for a known gain."""
+    means, variances = _flat_patches(pixels)
+    weights = 1 / np.maximum(variances, 1e-8) ** 2
+    rest = float((weights * (variances - gain * means)).sum() / weights.sum())
+    return float(np.sqrt(max(0.0, rest)))
 
 
 def estimate_gain(pixels: Array, noise_std: float | None) -> tuple[float, float]:
     """Return gain and std of Poisson-Gaussian noise, read off flat patches of many brightnesses.
 
     Args:
-        pixels: float32 H×W×C, 0–1.
+        pixels: float32 H×W×C, up to 1.
         noise_std: the std, if it is known.
     """
     means, variances = _flat_patches(pixels)
@@ -123,7 +139,8 @@ def _flat_patches(pixels: Array) -> tuple[Array, Array]:
         patches[:, 1:, 1:] - patches[:, 1:, :-1] - patches[:, :-1, 1:] + patches[:, :-1, :-1]
     ) / 2
     variances = (detail**2).mean(axis=(1, 2))
-    usable = (patches.min(axis=(1, 2)) > 0) & (patches.max(axis=(1, 2)) < 1)
+    dark = min(0.0, float(pixels.min()))  # where there are negative values, 0 is not the end
+    usable = (patches.min(axis=(1, 2)) > dark) & (patches.max(axis=(1, 2)) < 1)
     if usable.sum() >= _FEWEST:  # else most of the picture is clipped, and has to do
         means, variances = means[usable], variances[usable]
     order = np.argsort(means)

@@ -34,7 +34,7 @@ class Given:
     Attributes:
         job: its settings are those for `pixels`.
         source: the picture as it was read.
-        pixels: on the 0–1 scale.
+        pixels: on the 0–1 scale; photon counts may be negative, see `ValueRange.for_job`.
         mask: float32 H×W, or None.
         warnings: sentences the user should see are added here.
     """
@@ -56,7 +56,7 @@ def make_work(
             cannot be read.
         MaskError: the mask leaves nothing to restore from.
     """
-    settings = job.settings
+    settings, values = job.settings, values.for_job(job)
     if settings.noise_std is not None:
         settings = replace(settings, noise_std=min(1.0, settings.noise_std / values.width))
     if settings.photons is not None:

@@ -266,7 +266,7 @@ def by_hand(folder: Path) -> tuple[JpegRestoration, Mosaic, Snapshots]:
     job = job_of(folder, scene(40, 130), "jpeg")
     source = read(job.input)
     work = JpegRestoration(source.pixels, 30, job.settings)
-    finish = Finish(job, source, None, ValueRange(0.0, 1.0), 1)
+    finish = Finish(job, source, None, ValueRange(0.0, 1.0, 0.0), 1)
     mosaic = Mosaic(work.first().copy(), 48)
     return work, mosaic, Snapshots(job.snapshots, work, mosaic, finish)
 
