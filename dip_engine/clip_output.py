@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from dip_engine import picture
+from dip_engine import files, picture
 from dip_engine.clips import Clip, Frame
 from dip_engine.errors import OutputError
 from dip_engine.temporary import sweep, temporary_name
@@ -92,7 +92,7 @@ def check_target(path: Path) -> None:
             f"Use one of {kinds}, or a name without a suffix for a folder of frames.",
         )
     if not path.is_dir():
-        picture.check_place(path)
+        files.check_place(path)
 
 
 class FolderOutput:
@@ -117,7 +117,7 @@ class FolderOutput:
         try:
             self._temporary.mkdir()
         except OSError as error:
-            raise picture.unwritable(path, error) from error
+            raise files.unwritable(path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -142,4 +142,4 @@ class FolderOutput:
             else:
                 self._temporary.rename(self.path)
         except OSError as error:
-            raise picture.unwritable(self.path, error) from error
+            raise files.unwritable(self.path, error) from error

@@ -19,8 +19,8 @@ import numpy as np
 
 from dip_engine.comparison import Comparison, Trial, to_image
 from dip_engine.curves import COLORS, loss_curves, psnr_curves, psnr_label
+from dip_engine.files import unwritable
 from dip_engine.film import Film
-from dip_engine.picture import unwritable
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

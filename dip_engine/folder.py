@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dip_engine.errors import OutputError
-from dip_engine.picture import unwritable
+from dip_engine.files import unwritable
 from dip_engine.temporary import abandoned, sweep, temporary_name
 
 

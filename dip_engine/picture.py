@@ -6,13 +6,11 @@ be read or written ends in one sentence with the file's name.
 
 from __future__ import annotations
 
-import errno
 import mmap
-import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,9 +19,9 @@ import numpy as np
 
 from dip_engine import codecs, headers
 from dip_engine.errors import InputError, OutputError
+from dip_engine.files import check_place, reason, write_whole
 from dip_engine.headers import UnreadableError
 from dip_engine.metadata import Metadata
-from dip_engine.temporary import temporary_name
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,17 +29,6 @@ MAX_PIXELS = 200_000_000
 SUFFIXES: frozenset[str] = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp"))
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".tif": "TIFF"}
 _FORMATS |= {".tiff": "TIFF", ".webp": "WEBP", ".npy": "NPY"}
-_WRITE_HINTS = {
-    errno.ENOENT: "Create its folder first.",
-    errno.ENOTDIR: "A part of its path is a file, not a folder.",
-    errno.EISDIR: "A folder has that name; choose another one.",
-    errno.ENOSPC: "The disk is full; free some space.",
-    errno.EDQUOT: "Your quota is used up; free some space.",
-    errno.EACCES: "Change the permissions of its folder, or choose another one.",
-    errno.EPERM: "Change the permissions of its folder, or choose another one.",
-    errno.EROFS: "The disk is read-only; choose another one.",
-    errno.ENAMETOOLONG: "Choose a shorter name.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +130,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path} may not be read.", "Change its permissions.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise InputError(
-            f"{path} cannot be read ({_reason(error)}).", "Check disk and name."
+            f"{path} cannot be read ({reason(error)}).", "Check disk and name."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -186,28 +169,6 @@ def check_target(path: Path, *, has_alpha: bool) -> None:
     if has_alpha and kind == "JPEG":
         raise OutputError(f"{path} cannot hold an alpha channel.", "Use .png instead.")
     check_place(path)
-
-
-def check_place(path: Path) -> None:
-    """Find out before the work that a file could not be written there, whatever its format.
-
-    Raises:
-        OutputError: a folder has that name, or its folder is not there or may not be written.
-    """
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.stat()
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """Return what it means for a user that a file or folder cannot be written."""
-    hint = _WRITE_HINTS.get(error.errno or 0, "Choose another output.")
-    return OutputError(f"{path} cannot be written ({_reason(error)}).", hint)
 
 
 def write(
@@ -261,8 +222,8 @@ def write(
         data = codecs.encode(samples, kind, metadata)
     except (ValueError, OSError, RuntimeError, struct.error) as error:
         hint = "Try .png, and see that the temporary folder has room."
-        raise OutputError(f"{path} cannot be encoded ({_reason(error)}).", hint) from error
-    _write_whole(path, data, durable=durable)
+        raise OutputError(f"{path} cannot be encoded ({reason(error)}).", hint) from error
+    write_whole(path, data, durable=durable)
 
 
 def _sample_type(kind: str, like: Picture) -> np.dtype[Any]:
@@ -278,33 +239,3 @@ def _sample_type(kind: str, like: Picture) -> np.dtype[Any]:
 def _profile_fits(metadata: Metadata, channels: int) -> bool:
     space = (metadata.icc_profile or b"")[16:20]
     return space == (b"GRAY" if channels == 1 else b"RGB ")
-
-
-def _write_whole(path: Path, data: bytes, *, durable: bool) -> None:
-    """Write beside the target, then rename: a reader sees the old file or the new, never a part."""
-    temporary = temporary_name(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise unwritable(path, error) from error
-        raise
-    if durable:
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Let a new name in a folder survive a power cut."""
-    with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dip_engine import picture
+from dip_engine import files
 from dip_engine.tiling import Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,7 +32,7 @@ class Sheet:
         try:
             self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (see `close`)
         except OSError as error:
-            raise picture.unwritable(folder, error) from error
+            raise files.unwritable(folder, error) from error
         self._write(0, pixels)
 
     def close(self) -> None:
@@ -63,4 +63,4 @@ class Sheet:
             self.file.write(np.ascontiguousarray(rows, np.float32).data)
             self.file.flush()
         except OSError as error:
-            raise picture.unwritable(self.folder, error) from error
+            raise files.unwritable(self.folder, error) from error

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dip_engine import picture
+from dip_engine import files, picture
 from dip_engine.errors import OutputError
 from dip_engine.events import Snapshot
 from dip_engine.finishing import Finish
@@ -41,7 +41,7 @@ def check_folder(folder: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise picture.unwritable(folder, error) from error
+        raise files.unwritable(folder, error) from error
 
 
 def schedule(iterations: int, bytes_each: int, most: int) -> list[int]:

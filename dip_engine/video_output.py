@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dip_engine import picture
+from dip_engine import files
 from dip_engine.clips import Clip, Frame
 from dip_engine.errors import OutputError
 from dip_engine.temporary import sweep, temporary_name
@@ -61,7 +61,7 @@ class VideoOutput:
         self._last = -1
         self._lost_alpha = False
         self._av = load_av()
-        picture.check_place(path)
+        files.check_place(path)
         sweep(path)
         self._temporary = temporary_name(path)
         self._file: Any = None
@@ -136,7 +136,7 @@ class VideoOutput:
             self._temporary.replace(self.path)
         except (self._av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
-        picture.sync_folder(self.path.parent)
+        files.sync_folder(self.path.parent)
 
     @property
     def _is_steady(self) -> bool:
@@ -195,7 +195,7 @@ class VideoOutput:
 
     def _failure(self, error: Exception) -> OutputError:
         if isinstance(error, OSError):
-            return picture.unwritable(self.path, error)
+            return files.unwritable(self.path, error)
         reason = getattr(error, "strerror", None) or str(error)
         return OutputError(f"{self.path} cannot be written ({reason}).", "Try .mkv or .mp4.")
 

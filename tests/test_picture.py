@@ -25,12 +25,12 @@ from dip_engine.errors import InputError, OutputError
 from dip_engine.metadata import Directory, Entry, Metadata, replace_directory
 from dip_engine.picture import (
     SUFFIXES,
-    TEMPORARY_SUFFIX,
     Picture,
     estimate_size,
     read,
     write,
 )
+from dip_engine.temporary import TEMPORARY_SUFFIX
 
 ICC_RGB = b"\0" * 16 + b"RGB " + bytes(range(200))
 ICC_GRAY = b"\0" * 16 + b"GRAY" + bytes(range(200))
