@@ -7,27 +7,24 @@ gives in 8-bit levels (σ = 25) and the engine keeps on the 0–1 scale. No torc
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from dip_engine.errors import InputError
 from dip_engine.job import MAX_SEED, Settings
+from dip_engine.option_values import color_of
 from dip_engine.tasks import (
     BLURS,
     DTYPES,
     FACTORS,
-    NETWORK_ALIASES,
     NETWORKS,
     NOISE_MODELS,
     OPTIMISERS,
     PRESETS,
     TASKS,
-    find_task,
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,45 +34,6 @@ MASKED_TASKS = ", ".join(task.name for task in TASKS if task.takes_mask)
 
 _DEFAULTS = Settings()
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-# What the options of the command lines are about, where it is not their own name.
-_ABOUT = {"noise_level": "noise_std", "kernel": "blur"}
-_MASKS = ("mask", "mask_dir", "mask_color")
-_GUIDES = ("guide", "guide_dir")
-_BLURS = ("blur", "kernel")
-_ONLY_WITH = (("photons", "noise_model", "poisson"), ("blur_angle", "blur", "motion"))
-
-
-def parse_color(text: str) -> tuple[int, int, int]:
-    """Read a colour such as ``ff0000`` or ``#ff0000`` as 0–255 RGB.
-
-    Raises:
-        InputError: it is not six hexadecimal digits.
-    """
-    digits = text.removeprefix("#")
-    if len(digits) != 6 or not set(digits) <= set(string.hexdigits):
-        raise InputError(
-            f"{text!r} is no colour.", "Give six hexadecimal digits, e.g. ff0000 for pure red."
-        )
-    red, green, blue = bytes.fromhex(digits)
-    return red, green, blue
-
-
-def parse_networks(text: str) -> dict[str, str]:
-    """Read names such as ``skip,fast`` as {name: network}, in their order.
-
-    Raises:
-        InputError: a name that is no network, or a network that is named twice.
-    """
-    known = {name: name for name in NETWORKS} | NETWORK_ALIASES
-    named: dict[str, str] = {}
-    for name in (part.strip() for part in text.split(",")):
-        if name not in known:
-            choices = f"Choose from: {', '.join(known)}."
-            raise InputError(f"Unknown network {name!r}.", choices)
-        if known[name] in named.values():
-            raise InputError(f"The network {name} is named twice.", "Name each network once.")
-        named[name] = known[name]
-    return named
 
 
 def settings_options(command: Command) -> Command:
@@ -87,41 +45,6 @@ def settings_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def check_options_of_task(context: click.Context, name: str) -> None:
-    """Refuse an option that would silently do nothing for a task.
-
-    Raises:
-        click.UsageError: there is one, or there are two masks or two second pictures.
-    """
-    task = find_task(name)
-    assert task is not None, "click has checked the name"
-    every = {option for other in TASKS for option in other.options}
-    given = [
-        option
-        for option in context.params
-        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE
-    ]
-    for option in given:
-        about = _ABOUT.get(option, option)
-        useless = about in every and about not in task.options
-        useless |= option in _MASKS and not task.takes_mask
-        useless |= option in _GUIDES and not task.guide
-        if useless:
-            raise click.UsageError(f"{_flag(option)} means nothing for the task {name}.")
-    for option, other, value in _ONLY_WITH:
-        if option in given and context.params.get(other) != value:
-            wanted = f"{_flag(other)} {value}"
-            raise click.UsageError(f"{_flag(option)} means nothing without {wanted}.")
-    for group in (_MASKS, _GUIDES, _BLURS):
-        several = [_flag(option) for option in given if option in group]
-        if len(several) > 1:
-            raise click.UsageError(f"Give one of {' and '.join(several)}, not both.")
-
-
-def _flag(option: str) -> str:
-    return "--" + option.replace("_", "-")
 
 
 def adapted(
@@ -196,23 +119,6 @@ def settings_from_options(
         )
     except InputError as error:
         raise click.UsageError(str(error)) from error
-
-
-def _color(
-    _context: click.Context, _parameter: click.Parameter, text: str | None
-) -> tuple[int, int, int] | None:
-    try:
-        return None if text is None else parse_color(text)
-    except InputError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def networks_of(_context: click.Context, _parameter: click.Parameter, text: str) -> dict[str, str]:
-    """Let click read an option with `parse_networks`."""
-    try:
-        return parse_networks(text)
-    except InputError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 _OPTIONS = (
@@ -315,7 +221,7 @@ _OPTIONS = (
     click.option(
         "--mask-color",
         metavar="RRGGBB",
-        callback=_color,
+        callback=color_of,
         help="Only pixels of exactly this colour are to be restored, e.g. ff0000 "
         f"({MASKED_TASKS}).",
     ),

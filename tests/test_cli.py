@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from dip_engine.errors import InputError
-from dip_engine.options import parse_color, settings_from_options, settings_options
+from dip_engine.option_values import parse_color
+from dip_engine.options import settings_from_options, settings_options
 
 QUICK = ("--preset", "fast", "--iterations", "3", "--device", "cpu")
 

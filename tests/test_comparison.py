@@ -23,7 +23,7 @@ from dip_engine.events import Event, Result, Snapshot, Started
 from dip_engine.film import HOLD, RATE, Film
 from dip_engine.folder import new_folder
 from dip_engine.job import Job, Settings
-from dip_engine.options import parse_networks
+from dip_engine.option_values import parse_networks
 
 av = pytest.importorskip("av")
 pytest.importorskip("matplotlib")

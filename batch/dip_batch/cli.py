@@ -16,9 +16,9 @@ from dip_batch.plan import FORMATS, Request
 from dip_batch.todo import EXISTS
 from dip_engine import __version__
 from dip_engine.errors import Cancelled, DeviceError, DipError, InputError
+from dip_engine.option_checks import check_options_of_task
 from dip_engine.options import (
     MASKED_TASKS,
-    check_options_of_task,
     settings_from_options,
     settings_options,
 )
