@@ -21,6 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_LOOKS = 1500  # of the blind-spot network at a pixel
 RAW, RIPE, USUAL_NOISE = 0.11, 0.04, 25 / 255  # see `maturity`
+UNEVEN, WEAK_NOISE = 2.0, 6 / 255  # see `usual_level`
 
 
 class Denoising(Work):
@@ -52,7 +53,7 @@ class Denoising(Work):
         if self.shuffled:
             pixels = quarters(pixels)
         if self.shuffled and known is None:
-            noise = replace(noise, std=estimate_noise(to_tensor(quarters(seen))[0]).std)
+            noise = replace(noise, std=usual_level(noise.std))
         if self.stabiliser is not None:
             noise = replace(noise, std=self.stabiliser.noise_std)
         elif settings.noise_std is not None:
@@ -71,7 +72,8 @@ class Denoising(Work):
 
     def start(self, tile: Tile, device: torch.device) -> Start:
         noisy = to_tensor(tile.cut(self.pixels), device)[0]
-        estimate = yield from nonlocal_estimate(noisy, self.noise_std)
+        twice = self.recipe.twice
+        estimate = yield from nonlocal_estimate(noisy, self.noise_std, twice=twice)
         return to_array(estimate[None])
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
@@ -112,6 +114,16 @@ def maturity(
     raw, ripe = scale
     scaled = excess / (noise_std * USUAL_NOISE)
     return float(np.clip((raw - scaled) / (raw - ripe), 0, 1))
+
+
+def usual_level(flat_std: float) -> float:
+    """Return the noise level of a camera's picture from that of its flattest blocks.
+
+    A camera's noise grows with the light and passes its smoothing where there is detail: the
+    flattest blocks have half of it (20 pictures of PolyU). A level that is high already is
+    believed: it may be texture.
+    """
+    return max(flat_std, min(UNEVEN * flat_std, WEAK_NOISE))
 
 
 def quarters(pixels: Array) -> Array:

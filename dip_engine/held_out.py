@@ -25,8 +25,8 @@ def best_weight(truth: Array, start: Array, fit: Array) -> float:
 def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float) -> Array:
     """Return the weight 0–1 of the fit for each region, H×W×1.
 
-    It is that of `best_weight`, but held-out values count by their distance; where they say little
-    the weight of the whole picture is taken.
+    It is that of `best_weight`, but held-out values count by their distance, and as many as there
+    are nearby stand for the weight of the whole picture.
 
     Args:
         truth: H×W×C.
@@ -39,7 +39,7 @@ def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float
     change = np.where(held[:, :, None], fit - start, 0).astype(np.float64)
     gain = ((truth - start) * change).sum(axis=2)
     energy = (change**2).sum(axis=2)
-    usual = 0.25 * float(energy.mean())
+    usual = float(energy.mean())
     if usual == 0:
         return np.full((*held.shape, 1), whole, np.float32)
     near_gain, near_energy = (ndimage.gaussian_filter(v, reach) for v in (gain, energy))

@@ -21,6 +21,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from dip_engine.group_filters import (
     GroupFilter,
@@ -32,7 +33,7 @@ from dip_engine.group_filters import (
     wiener_ridge,
 )
 from dip_engine.noise import undo_clipping
-from dip_engine.patch_groups import Canvas, blocks
+from dip_engine.patch_groups import STEP, Canvas, blocks
 
 _LARGE_NOISE = 35 / 255  # from here on larger patches and groups pay
 _SMALLEST_SIDE = 28  # pixels that hold a patch and a quarter of a search window
@@ -52,21 +53,28 @@ class Sizes:
 
 _USUAL = Sizes(first=(8, 18), ridge=(6, 56), bayes=(6, 56), cosine=(8, 32), colour=(8, 56))
 _COARSE = Sizes(first=(9, 18), ridge=(8, 90), bayes=(8, 90), cosine=(8, 32), colour=(8, 64))
+# Of the second estimate: they keep more texture and more noise, so that the two err differently.
+_FINE = Sizes(first=(6, 18), ridge=(5, 48), bayes=(5, 48), cosine=(6, 32), colour=(6, 56))
+_FINE_LARGE = Sizes(first=(8, 18), ridge=(6, 64), bayes=(6, 64), cosine=(6, 32), colour=(6, 64))
 
 
-def sizes_for(noise_std: float) -> Sizes:
+def sizes_for(noise_std: float, *, fine: bool = False) -> Sizes:
     """Return patches and groups for a noise level."""
-    return _USUAL if noise_std < _LARGE_NOISE else _COARSE
+    if noise_std < _LARGE_NOISE:
+        return _FINE if fine else _USUAL
+    return _FINE_LARGE if fine else _COARSE
 
 
 def nonlocal_estimate(
-    noisy: torch.Tensor, noise_std: float
+    noisy: torch.Tensor, noise_std: float, *, twice: bool = False
 ) -> Generator[float, None, torch.Tensor]:
     """Remove white noise of a known level.
 
     Args:
         noisy: C×H×W float32 picture, C = 1 or 3, 0–1 (values outside are allowed), on any device.
         noise_std: standard deviation of the noise on the 0–1 scale.
+        twice: average it with a second estimate, from smaller patches in between: about 0.1 dB
+            better in twice the time.
 
     Yields:
         The fraction of the work that is done, several times a second; stop iterating to cancel.
@@ -80,17 +88,22 @@ def nonlocal_estimate(
     colours = colour_basis(noisy)
     height, width = noisy.shape[1:]
     planes = torch.tensordot(colours, enlarged(noisy), 1)
-    clean = yield from _denoise(planes, noise_std)
+    progress = _Progress((1 + twice) * (6 if len(noisy) > 1 else 4), noise_std)
+    clean = yield from _denoise(planes, sizes_for(noise_std), progress)
+    if twice:
+        between = F.pad(planes, [STEP // 2, 0, STEP // 2, 0], mode="reflect")
+        fine = yield from _denoise(between, sizes_for(noise_std, fine=True), progress)
+        clean = (clean + fine[:, STEP // 2 :, STEP // 2 :]) / 2
     estimate = torch.tensordot(colours.t(), clean, 1)[:, :height, :width]
     return undo_clipping(estimate, noisy, noise_std)
 
 
-def _denoise(noisy: torch.Tensor, noise_std: float) -> Generator[float, None, torch.Tensor]:
+def _denoise(
+    noisy: torch.Tensor, sizes: Sizes, progress: _Progress
+) -> Generator[float, None, torch.Tensor]:
     """Run the recipe on luminance and, if there are any, colour-difference planes."""
-    sizes = sizes_for(noise_std)
     luma, chroma = noisy[:1], noisy[1:]
     coloured = bool(len(chroma))
-    progress = _Progress(6 if coloured else 4, noise_std)
 
     first = yield from progress.run([noisy], noisy[0], sizes.first, sure_ridge)
     guide = first[0]

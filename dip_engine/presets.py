@@ -36,6 +36,7 @@ class Recipe:
         hold_out: share of the known values hidden from the loss.
         patience, gain: see `stopping.HeldOut`.
         turns: of the classical start, where it takes turns with the non-local estimate.
+        twice: the non-local estimate of noise is the mean of two.
         share: weight of the fit when it is averaged with the classical estimate (denoise, JPEG).
     """
 
@@ -58,6 +59,7 @@ class Recipe:
     patience: int = 200
     gain: float = 1e-3
     turns: int = 0
+    twice: bool = False
     share: float = 1.0
 
 
@@ -72,6 +74,7 @@ _BLIND = Recipe(
     hold_out=0.0,
     patience=400,
     gain=2e-4,  # of an error that is nearly all noise
+    twice=True,
     share=0.25,
 )
 # A short fit must not slow down early: its cosine ends high.
@@ -111,7 +114,7 @@ _COLOUR = Recipe(
 
 _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
-        "fast": replace(_BLIND, iterations=100),
+        "fast": replace(_BLIND, iterations=100, twice=False),
         "balanced": _BLIND,
         "best": replace(_BLIND, iterations=4800, crop=256, patience=1500, share=0.5),
     },

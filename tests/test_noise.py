@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+from dip_engine.denoising import usual_level
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 
 
@@ -101,3 +102,8 @@ def test_clipping_is_not_undone_where_there_was_none() -> None:
     assert torch.equal(undo_clipping(dark, dark, 0.1), dark)
     noise = 0.1 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(4))
     assert torch.equal(undo_clipping(dark, dark + noise, 0.1), dark)
+
+
+def test_a_weak_level_of_flat_blocks_is_doubled_and_a_strong_one_believed() -> None:
+    levels = [usual_level(level / 255) * 255 for level in (0.0, 1.0, 4.0, 9.0)]
+    assert levels == pytest.approx([0, 2, 6, 9])

@@ -25,8 +25,8 @@ def _with_noise(picture: torch.Tensor, std: float, clip: bool = True) -> torch.T
     return (noisy.clamp(0, 1) * 255).round() / 255 if clip else noisy
 
 
-def _estimate(noisy: torch.Tensor, std: float) -> torch.Tensor:
-    steps = nonlocal_estimate(noisy, std / 255)
+def _estimate(noisy: torch.Tensor, std: float, *, twice: bool = False) -> torch.Tensor:
+    steps = nonlocal_estimate(noisy, std / 255, twice=twice)
     fractions = []
     while True:
         try:
@@ -62,6 +62,20 @@ def test_noise_goes_and_picture_stays(name: str, std: float, gain: float) -> Non
     picture = _picture(name)
     noisy = _with_noise(picture, std)
     assert _psnr(_estimate(noisy, std), picture) > _psnr(noisy, picture) + gain
+
+
+@pytest.mark.parametrize(("name", "std"), [("chelsea", 25), ("camera", 25), ("coffee", 50)])
+def test_the_mean_of_two_is_better(name: str, std: float) -> None:
+    picture = _picture(name)
+    noisy = _with_noise(picture, std)
+    once, twice = (_psnr(_estimate(noisy, std, twice=both), picture) for both in (False, True))
+    assert twice > once + 0.03
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 28), (29, 31)])
+def test_two_of_a_small_picture(size: tuple[int, int]) -> None:
+    gray = torch.full((3, *size), 0.5)
+    torch.testing.assert_close(_estimate(gray, 10, twice=True), gray, atol=1e-3, rtol=0)
 
 
 def test_values_outside_of_the_scale() -> None:
