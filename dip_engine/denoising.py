@@ -13,6 +13,7 @@ from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import Recipe, recipe_for
+from dip_engine.probe import make_probe, weigh
 from dip_engine.stabilisation import Stabiliser, stabiliser_for
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -20,7 +21,6 @@ from dip_engine.work import Start, Work, to_array, to_tensor
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_LOOKS = 1500  # of the blind-spot network at a pixel
-RAW, RIPE, USUAL_NOISE = 0.11, 0.04, 25 / 255  # see `maturity`
 UNEVEN, WEAK_NOISE = 2.0, 6 / 255  # see `usual_level`
 
 
@@ -33,7 +33,6 @@ class Denoising(Work):
     """
 
     start_share = 0.3
-    raw, ripe = RAW, RIPE
 
     def __init__(
         self,
@@ -59,6 +58,10 @@ class Denoising(Work):
         elif settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
+        self.probe: Array | None = None
+        if recipe.probe and noise.std and noise.kind == "white":  # which a probe takes it to be
+            self.probe = make_probe(pixels.shape, noise.std, settings.seed)
+            pixels = pixels + self.probe
         super().__init__(pixels, recipe, settings)
         # What is the same everywhere after the transform has no number a user would know.
         self.noise = noise if self.stabiliser is None else None
@@ -67,7 +70,7 @@ class Denoising(Work):
             self.tiles = [self.whole]
             if settings.iterations is None:
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
-        if not self.noise_std:  # the start is the input, and nothing is joined to it
+        if not self.noise_std and not settings.fit_only:  # nothing is joined to the start
             self.recipe = replace(self.recipe, iterations=1)
 
     def start(self, tile: Tile, device: torch.device) -> Start:
@@ -86,42 +89,31 @@ class Denoising(Work):
         if not self.noise_std:
             return start
         fit = self.fit_alone(tile, fitted)
-        share = self.recipe.share
-        if self.recipe.network == "blind-spot":
-            scale = self.raw, self.ripe
-            share *= maturity(tile.cut(self.pixels), start, fit, self.noise_std, scale)
-        return (1 - share) * start + share * fit
+        return start + self._weight(tile, start, fit) * (fit - start)
+
+    def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
+        """Return 0–1: how much the fit counts beside the start."""
+        if not self.recipe.probe:
+            return self.recipe.share
+        noisy = tile.cut(self.pixels)
+        if self.probe is not None:
+            return weigh(noisy, tile.cut(self.probe), self.noise_std, start, fit)
+        # Nothing tells how much of correlated noise an estimate lets through; but what a fit misses
+        # of the picture it has not learned yet.
+        missed = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
+        return self.recipe.share * min(1.0, max(0.0, 1 - 2 * missed / self.noise_std**2))
 
     def finish(self, result: Array) -> Array:
         whole = together(result, self.size) if self.shuffled else result
         return whole if self.stabiliser is None else self.stabiliser.inverse(whole)
 
 
-def maturity(
-    noisy: Array,
-    start: Array,
-    fit: Array,
-    noise_std: float,
-    scale: tuple[float, float] = (RAW, RIPE),
-) -> float:
-    """Return 0–1: how far a blind-spot fit has come towards counting beside the start.
-
-    Its distance to the noisy picture exceeds that of the start by its greater error; both ends of
-    the scale were measured on fits of 50 to 3000 iterations at a noise of 25 levels. The error of a
-    good estimate grows with the noise, not with its square.
-    """
-    excess = np.mean((fit - noisy) ** 2) - np.mean((start - noisy) ** 2)
-    raw, ripe = scale
-    scaled = excess / (noise_std * USUAL_NOISE)
-    return float(np.clip((raw - scaled) / (raw - ripe), 0, 1))
-
-
 def usual_level(flat_std: float) -> float:
-    """Return the noise level of a camera's picture from that of its flattest blocks.
+    """Return the level of correlated noise in a picture from that in its flattest blocks.
 
-    A camera's noise grows with the light and passes its smoothing where there is detail: the
-    flattest blocks have half of it (20 pictures of PolyU). A level that is high already is
-    believed: it may be texture.
+    Most such pictures are from cameras, whose noise grows with the light and passes their smoothing
+    where there is detail: the flattest blocks have half of it (20 pictures of PolyU). A level that
+    is high already is believed: it may be texture.
     """
     return max(flat_std, min(UNEVEN * flat_std, WEAK_NOISE))
 

@@ -24,7 +24,7 @@ from dip_engine.work import OVERLAP, Start, Work, to_array, to_tensor
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FIRST_LEVEL, LAST_LEVEL = 25 / 255, 2 / 255  # what the turns of the start take to be noise
-REGION = 48.0  # pixels over which held-out ones speak for their neighbours
+REGION = 24.0  # pixels over which held-out ones speak for their neighbours
 CONTEXT = 64  # pixels around a hole that the fit learns from, at least
 
 

@@ -37,7 +37,8 @@ class Recipe:
         patience, gain: see `stopping.HeldOut`.
         turns: of the classical start, where it takes turns with the non-local estimate.
         twice: the non-local estimate of noise is the mean of two.
-        share: weight of the fit when it is averaged with the classical estimate (denoise, JPEG).
+        probe: a probe in the noise weighs the fit against the classical estimate.
+        share: weight of the fit beside the classical estimate, where nothing weighs it.
     """
 
     network: str
@@ -60,6 +61,7 @@ class Recipe:
     gain: float = 1e-3
     turns: int = 0
     twice: bool = False
+    probe: bool = False
     share: float = 1.0
 
 
@@ -75,6 +77,7 @@ _BLIND = Recipe(
     patience=400,
     gain=2e-4,  # of an error that is nearly all noise
     twice=True,
+    probe=True,
     share=0.25,
 )
 # A short fit must not slow down early: its cosine ends high.
@@ -116,7 +119,7 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100, twice=False),
         "balanced": _BLIND,
-        "best": replace(_BLIND, iterations=4800, crop=256, patience=1500, share=0.5),
+        "best": replace(_BLIND, iterations=4800, crop=256, patience=1500),
     },
     "inpaint": {
         "fast": replace(_FILL, iterations=250, floor=0.7, turns=5),
@@ -236,11 +239,16 @@ def _paper_inpaint(hole: float) -> Recipe:
 
 
 def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
-    """Keep the budget of a recipe and change what a network cannot do without."""
+    """Keep budget and start of a recipe and change what a network cannot do without."""
+    kept: dict[str, Any] = {
+        "iterations": recipe.iterations,
+        "turns": recipe.turns,
+        "twice": recipe.twice,
+    }
     if network == "blind-spot":
-        return replace(_BLIND, iterations=recipe.iterations)
+        return replace(_BLIND, **kept)
     latent = {
-        "denoise": replace(_PAPER, hold_out=0.02, share=0.5),
+        "denoise": replace(_PAPER, hold_out=0.02, probe=True, share=0.25),
         "inpaint": _FILL,
         "super-resolution": _SUPER,
         "jpeg": _JPEG,
@@ -250,12 +258,6 @@ def _other_network(recipe: Recipe, task: str, network: str) -> Recipe:
         "colourise": _COLOUR,
     }[task]
     if network == "deep-decoder":  # its z is coarse: what is added to it moves the whole picture
-        return replace(latent, z_noise=0.0, network=network, build={}, iterations=recipe.iterations)
+        return replace(latent, z_noise=0.0, network=network, build={}, **kept)
     shown = {name: latent.build[name] for name in ("inputs",) if name in latent.build}
-    return replace(
-        latent,
-        network=network,
-        build=shown,
-        iterations=recipe.iterations,
-        turns=recipe.turns,
-    )
+    return replace(latent, network=network, build=shown, **kept)

@@ -95,14 +95,10 @@ class Scene:
 class ClipDenoising(Denoising):
     """Denoising whose start is made from several frames.
 
-    Such a start is better than that of a single picture, and a fit must come nearer to it before
-    it helps; the ends of that scale were measured on clips.
-
     Attributes:
         estimate: the start, of the shape that is worked on; to be set before it is asked for.
     """
 
-    raw, ripe = 0.07, 0.03
     estimate: Array
 
     def start(self, tile: Tile, device: torch.device) -> Start:
