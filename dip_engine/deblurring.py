@@ -27,6 +27,7 @@ from dip_engine.noise import Noise, estimate_noise
 from dip_engine.operators import Blur, spread
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import recipe_for
+from dip_engine.probe import Probe
 from dip_engine.problem import Problem
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -73,16 +74,19 @@ class Deblurring(Work):
 
     def __init__(self, pixels: Array, kernel: Array | None, settings: Settings) -> None:
         super().__init__(pixels, recipe_for("deblur", settings), settings)
-        std = settings.noise_std
-        if std is None:
-            std = estimate_noise(to_tensor(pixels)[0]).std
+        found = estimate_noise(to_tensor(pixels)[0])
+        std = found.std if settings.noise_std is None else settings.noise_std
         self.noise = Noise(max(std, LEAST_NOISE), "white")
         self.kernel = kernel
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
+        self.probe: Probe | None = None
+        if self.recipe.probe and found.kind == "white":  # which a probe takes it to be
+            self.probe = Probe.make(pixels.shape, self.noise.std, settings.seed)
+            self.pixels = pixels + self.probe.pattern
         self._large: dict[Tile, Tensor] = {}
-        self._start_error: dict[Tile, float] = {}
+        self._start_seen: dict[Tile, Array] = {}
         if min(pixels.shape[:2]) < self.side_of_kernel:
             raise InputError(
                 f"{pixels.shape[1]}×{pixels.shape[0]} pixels are less than the blur, which takes "
@@ -103,7 +107,7 @@ class Deblurring(Work):
         levels = falling(FIRST_LEVEL, self.noise.std, self.recipe.turns)
         estimate = yield from plug_and_play(large, levels, agree)
         self._large[tile] = estimate
-        self._start_error[tile] = self._error_of(tile, estimate)
+        self._start_seen[tile] = self._seen(tile, estimate)
         return self._cropped(estimate)
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
@@ -123,16 +127,25 @@ class Deblurring(Work):
         )
 
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
-        """Average both; a fit that explains the blurred picture less than its start counts less."""
-        ratio = self._start_error[tile] / max(self._error_of(tile, fitted.picture), 1e-12)
-        share = self.recipe.share * min(1.0, ratio) ** 2
-        return (1 - share) * start + share * self.fit_alone(tile, fitted)
+        """Average both, weighed where the blur has left something of the picture."""
+        weight = self.recipe.share
+        if self.probe is not None:
 
-    def _error_of(self, tile: Tile, large: Tensor) -> float:
-        """Return the mean squared error that a fit would see, of a picture beyond its borders."""
-        blurred = to_tensor(tile.cut(self.pixels), large.device)
-        difference = self._operator(tile, large.device)(large) - blurred
-        return float(self._emphasis(tile, large.device)(difference).square().mean())
+            def emphasised(pixels: Array) -> Array:
+                return to_array(self._emphasis(tile, torch.device("cpu"))(to_tensor(pixels)))
+
+            weight = self.probe.cut(tile).weigh(
+                emphasised(tile.cut(self.pixels)),
+                self._start_seen[tile],
+                self._seen(tile, fitted.picture),
+                through=emphasised,
+            )
+        return start + weight * (self.fit_alone(tile, fitted) - start)
+
+    def _seen(self, tile: Tile, large: Tensor) -> Array:
+        """Return a picture beyond its borders as the fit's error sees it: blurred, emphasised."""
+        device = large.device
+        return to_array(self._emphasis(tile, device)(self._operator(tile, device)(large)))
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
         return self._cropped(fitted.picture)

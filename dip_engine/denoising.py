@@ -13,7 +13,7 @@ from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import Recipe, recipe_for
-from dip_engine.probe import make_probe, weigh
+from dip_engine.probe import Probe, not_clipped
 from dip_engine.stabilisation import Stabiliser, stabiliser_for
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -58,10 +58,11 @@ class Denoising(Work):
         elif settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
-        self.probe: Array | None = None
+        self.probe: Probe | None = None
+        self.measured = pixels
         if recipe.probe and noise.std and noise.kind == "white":  # which a probe takes it to be
-            self.probe = make_probe(pixels.shape, noise.std, settings.seed)
-            pixels = pixels + self.probe
+            self.probe = Probe.make(pixels.shape, noise.std, settings.seed)
+            pixels = pixels + self.probe.pattern
         super().__init__(pixels, recipe, settings)
         # What is the same everywhere after the transform has no number a user would know.
         self.noise = noise if self.stabiliser is None else None
@@ -97,7 +98,8 @@ class Denoising(Work):
             return self.recipe.share
         noisy = tile.cut(self.pixels)
         if self.probe is not None:
-            return weigh(noisy, tile.cut(self.probe), self.noise_std, start, fit)
+            trusted = not_clipped(tile.cut(self.measured), start, self.noise_std)
+            return self.probe.cut(tile).weigh(noisy, start, fit, trusted=trusted)
         # Nothing tells how much of correlated noise an estimate lets through; but what a fit misses
         # of the picture it has not learned yet.
         missed = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))

@@ -95,7 +95,17 @@ _JPEG = Recipe(
     share=0.3,
 )
 
-_DEBLUR = Recipe("up", 500, cosine=True, floor=0.3, hold_out=0.0, patience=0, turns=6, share=0.4)
+_DEBLUR = Recipe(
+    "up",
+    500,
+    cosine=True,
+    floor=0.3,
+    hold_out=0.0,
+    patience=0,
+    turns=6,
+    probe=True,
+    share=0.2,
+)
 # Both are shown a picture instead of noise: the net sees it at full size.
 _FLASH = Recipe(
     "skip",
@@ -129,7 +139,7 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     "super-resolution": {
         "fast": replace(_SUPER, iterations=150, floor=0.6, turns=3),
         "balanced": _SUPER,
-        "best": replace(_SUPER, iterations=2000, floor=0.02, turns=4),
+        "best": replace(_SUPER, iterations=1200, floor=0.02, turns=4),
     },
     "jpeg": {
         "fast": replace(_JPEG, iterations=10),
@@ -152,9 +162,9 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_DEBLUR, iterations=1000),
     },
     "deblur": {
-        "fast": replace(_DEBLUR, iterations=150, floor=0.6, turns=4, share=0.2),
+        "fast": replace(_DEBLUR, iterations=150, floor=0.6, turns=4),
         "balanced": _DEBLUR,
-        "best": replace(_DEBLUR, iterations=2000, floor=0.02, turns=8, share=0.5),
+        "best": replace(_DEBLUR, iterations=2000, floor=0.02, turns=8),
     },
 }
 

@@ -9,9 +9,13 @@ even a whole fit can be judged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from dip_engine.tiling import Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -21,47 +25,72 @@ INNER = 2.0  # levels of the noise from the ends of the scale: nearer, clipping 
 ENOUGH = 0.1  # of the pixels
 
 
-def make_probe(shape: tuple[int, int, int], noise_std: float, seed: int) -> Array:
-    """Return a pattern of +a and −a for a picture H×W×C; weaker in a larger picture."""
-    level = STRENGTH * noise_std * (USUAL_SIZE / max(USUAL_SIZE, shape[0] * shape[1])) ** 0.25
-    signs = np.random.default_rng(seed).integers(0, 2, shape, dtype=np.int8) * 2 - 1
-    return np.float32(level) * signs.astype(np.float32)
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A pattern that was added to a noisy picture.
 
-
-def weigh(noisy: Array, probe: Array, noise_std: float, start: Array, fit: Array) -> float:
-    """Return the weight 0–1 of the fit at which its average with the start errs least.
-
-    With the distance D = ‖fit − start‖² and the excess X of the fit's squared error over that of
-    the start, it is (D − X) / 2D; X is taken one standard error greater than it is measured.
-
-    Args:
-        noisy: H×W×C with white noise and the probe, of which both estimates were made.
-        probe: H×W×C, as it was added.
-        noise_std: of the noise without the probe.
-        start: H×W×C.
-        fit: H×W×C.
+    Attributes:
+        pattern: H×W×C, +a or −a, for an area of 256×256 pixels a tenth of the noise, for more less.
+        noise_std: of the noise without it.
     """
-    trusted = _not_clipped(noisy - probe, start, noise_std)
-    noisy, probe, start, fit = (
-        values[trusted].astype(np.float64) for values in (noisy, probe, start, fit)
-    )
-    change = fit - start
-    distance = float(np.mean(change**2))
-    if distance == 0:
-        return 0.0
-    power = float(np.mean(probe**2))
-    variance = noise_std**2 + power
-    seen = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
-    excess = seen + 2 * variance * float(np.mean(probe * change)) / power
-    error = 2 * variance * float(np.sqrt(distance / power / change.size))
-    return min(1.0, max(0.0, (distance - excess - error) / (2 * distance)))
+
+    pattern: Array
+    noise_std: float
+
+    @classmethod
+    def make(cls, shape: tuple[int, ...], noise_std: float, seed: int) -> Probe:
+        """Make one for pictures of a shape H×W×C."""
+        level = STRENGTH * noise_std * (USUAL_SIZE / max(USUAL_SIZE, shape[0] * shape[1])) ** 0.25
+        signs = np.random.default_rng(seed).integers(0, 2, shape, dtype=np.int8) * 2 - 1
+        return cls(np.float32(level) * signs.astype(np.float32), noise_std)
+
+    def cut(self, tile: Tile) -> Probe:
+        """Return the part that lies in a tile."""
+        return Probe(tile.cut(self.pattern), self.noise_std)
+
+    def weigh(
+        self,
+        noisy: Array,
+        start: Array,
+        fit: Array,
+        *,
+        trusted: Array | None = None,
+        through: Callable[[Array], Array] = lambda pattern: pattern,
+    ) -> float:
+        """Return the weight 0–1 of the fit at which its average with the start errs least.
+
+        With the distance D = ‖fit − start‖² and the excess X of the fit's squared error over that
+        of the start, it is (D − X) / 2D; X is taken one standard error greater than it is measured.
+
+        Args:
+            noisy: H×W×C with white noise and the probe, of which both estimates were made; and what
+                was done to it since.
+            start: H×W×C, an estimate of what `noisy` is without noise.
+            fit: H×W×C, another.
+            trusted: bool H×W×C, what counts; all by default.
+            through: what was done to `noisy` since, linear.
+        """
+        chosen = slice(None) if trusted is None else trusted
+        power = float(np.mean(self.pattern.astype(np.float64) ** 2))
+        noise_to_probe = (self.noise_std**2 + power) / power
+        noisy, probe, start, fit = (
+            values[chosen].astype(np.float64)
+            for values in (noisy, through(self.pattern), start, fit)
+        )
+        change = fit - start
+        distance = float(np.mean(change**2))
+        if distance == 0:
+            return 0.0
+        seen = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
+        excess = seen + 2 * noise_to_probe * float(np.mean(probe * change))
+        error = 2 * noise_to_probe * float(np.sqrt(distance * np.mean(probe**2) / change.size))
+        return min(1.0, max(0.0, (distance - excess - error) / (2 * distance)))
 
 
-def _not_clipped(measured: Array, start: Array, noise_std: float) -> Array:
+def not_clipped(noisy: Array, estimate: Array, noise_std: float) -> Array:
     """Return where the noise is as it was added, bool H×W×C; all, if that is hardly anywhere."""
-    rounding = 1e-6
-    everywhere = np.ones(start.shape, bool)
-    if measured.min() < -rounding or measured.max() > 1 + rounding:
+    everywhere = np.ones(estimate.shape, bool)
+    if noisy.min() < 0 or noisy.max() > 1:
         return everywhere
-    inner: Array = np.abs(start - 0.5) < 0.5 - INNER * noise_std
+    inner: Array = np.abs(estimate - 0.5) < 0.5 - INNER * noise_std
     return inner if inner.mean() >= ENOUGH else everywhere

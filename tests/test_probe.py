@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from dip_engine.probe import make_probe, weigh
+from dip_engine.probe import Probe, not_clipped
 
 STD = 0.1
 
 
-def _noisy(side: int = 192) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _noisy(side: int = 192) -> tuple[np.ndarray, np.ndarray, Probe]:
     """Return a smooth picture, and it with noise and a probe, and the probe."""
     random = np.random.default_rng(3)
     truth = ndimage.gaussian_filter(random.random((side, side, 3)), (6, 6, 0))
     truth = 0.3 + 0.4 * (truth - truth.min()) / np.ptp(truth)
-    probe = make_probe(truth.shape, STD, 0)
-    noisy = truth + random.normal(0, STD, truth.shape) + probe
+    probe = Probe.make(truth.shape, STD, 0)
+    noisy = truth + random.normal(0, STD, truth.shape) + probe.pattern
     return truth.astype(np.float32), noisy.astype(np.float32), probe
 
 
@@ -31,40 +31,67 @@ def _best(truth: np.ndarray, start: np.ndarray, fit: np.ndarray) -> float:
 
 
 def test_the_probe_is_weak_and_weaker_in_a_large_picture() -> None:
-    small, large = (make_probe((side, side, 1), STD, 0) for side in (64, 1024))
+    small, large = (Probe.make((side, side, 1), STD, 0).pattern for side in (64, 1024))
     assert np.abs(small).max() == pytest.approx(0.1 * STD)
     assert np.abs(large).max() == pytest.approx(0.05 * STD)
     assert abs(small.mean()) < 0.05 * STD
-    assert not np.array_equal(small, make_probe((64, 64, 1), STD, 1))
+    assert not np.array_equal(small, Probe.make((64, 64, 1), STD, 1).pattern)
 
 
 @pytest.mark.parametrize(("start", "fit"), [(0.7, 1.5), (1.5, 0.7), (1.0, 2.0), (0.8, 1.2)])
 def test_the_weight_is_near_to_the_best(start: float, fit: float) -> None:
     truth, noisy, probe = _noisy()
     first, second = _smooth(noisy, start), _smooth(noisy, fit)
-    found = weigh(noisy, probe, STD, first, second)
+    found = probe.weigh(noisy, first, second)
     assert found == pytest.approx(_best(truth, first, second), abs=0.15)
 
 
 def test_a_fit_that_learned_the_noise_counts_for_nothing() -> None:
     _truth, noisy, probe = _noisy()
     start = _smooth(noisy, 3.0)
-    assert weigh(noisy, probe, STD, start, noisy) < 0.05
-    assert weigh(noisy, probe, STD, noisy, start) > 0.9
+    assert probe.weigh(noisy, start, noisy) < 0.05
+    assert probe.weigh(noisy, noisy, start) > 0.9
 
 
 def test_a_fit_that_is_blurred_counts_for_nothing() -> None:
     _truth, noisy, probe = _noisy()
-    assert weigh(noisy, probe, STD, _smooth(noisy, 3.0), _smooth(noisy, 30.0)) < 0.05
+    assert probe.weigh(noisy, _smooth(noisy, 3.0), _smooth(noisy, 30.0)) < 0.05
 
 
 def test_the_same_picture_twice_changes_nothing() -> None:
     _truth, noisy, probe = _noisy(32)
-    assert weigh(noisy, probe, STD, noisy, noisy) == 0
+    assert probe.weigh(noisy, noisy, noisy) == 0
 
 
-def test_all_pixels_count_where_all_are_at_the_ends() -> None:
-    _truth, noisy, probe = _noisy()
-    dark = noisy - noisy.mean()
-    weight = weigh(dark, probe, STD, dark, _smooth(dark, 2.0))
-    assert weight > 0.9
+@pytest.mark.parametrize(("start", "fit"), [(0.001, 0.1), (0.1, 0.001), (0.01, 0.05)])
+def test_weighed_behind_a_blur(start: float, fit: float) -> None:
+    truth, _noisy_picture, probe = _noisy()
+
+    def blurred(pixels: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(pixels, (1.0, 1.0, 0), mode="wrap")
+
+    def sharpened(pixels: np.ndarray, trust: float = 0.01) -> np.ndarray:
+        left = np.fft.fft2(blurred(_point(pixels.shape)), axes=(0, 1)).real
+        spectrum = np.fft.fft2(pixels, axes=(0, 1)) * left / (left**2 + trust)
+        return np.fft.ifft2(spectrum, axes=(0, 1)).real
+
+    noise = np.random.default_rng(1).normal(0, STD, truth.shape)
+    measured = blurred(truth) + noise + probe.pattern
+    first, second = (sharpened(measured, trust) for trust in (start, fit))
+    seen = [sharpened(blurred(pixels)) for pixels in (truth, first, second)]
+    found = probe.weigh(sharpened(measured), *seen[1:], through=sharpened)
+    assert found == pytest.approx(_best(*seen), abs=0.15)
+
+
+def _point(shape: tuple[int, ...]) -> np.ndarray:
+    point = np.zeros(shape)
+    point[0, 0] = 1
+    return point
+
+
+def test_clipped_noise_does_not_count() -> None:
+    estimate = np.array([0.0, 0.1, 0.5, 0.95])[:, None, None]
+    inside, outside = (np.linspace(*ends, 4)[:, None, None] for ends in ((0, 1), (-0.1, 1)))
+    assert not_clipped(inside, estimate, STD).ravel().tolist() == [False, False, True, False]
+    assert not_clipped(outside, estimate, STD).all()  # values below 0: nothing was cut off
+    assert not_clipped(inside, np.zeros_like(estimate), STD).all()
