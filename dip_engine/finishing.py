@@ -140,7 +140,7 @@ class Finish:
         Raises:
             ResultError: it is flat, and the picture was not.
         """
-        if np.ptp(np.clip(restored, 0, 1)) > 0:
+        if np.ptp(self.values.from_unit(restored)) > 0:
             return
         learned = self.source.pixels[_learned(self.job, self.source, self.mask)]
         if learned.size and np.ptp(learned) > 0:
