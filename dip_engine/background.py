@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Callable, Collection, Generator
+from concurrent import futures
+from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
 
 PAUSE = 0.1  # seconds between two signs of life
 
+_given_up: set[futures.Future[Any]] = set()  # calls that nobody waits for, and that still go on
+
 
 def in_background(call: Callable[[], Answer]) -> Generator[float, None, Answer]:
-    """Make a call on a thread of its own.
+    """Make a call on a thread of its own, once those that were given up have ended.
 
     Yields:
-        0 several times a second; stop iterating to cancel, the call then ends for nobody.
+        0 several times a second; stop iterating to cancel. The call then goes on for nobody, and
+        the process does not end before it.
 
     Returns:
         What the call returned; what it raised is raised here.
     """
-    answer: Future[Answer] = Future()
+    yield from _until_done(_given_up.copy())  # each may need much memory
+    answer: futures.Future[Answer] = futures.Future()
 
     def make() -> None:
         try:
@@ -29,11 +33,16 @@ def in_background(call: Callable[[], Answer]) -> Generator[float, None, Answer]:
         except BaseException as error:  # raised again where it is awaited
             answer.set_exception(error)
 
-    threading.Thread(target=make, daemon=True, name="background").start()
-    while True:
-        try:
-            return answer.result(timeout=PAUSE)
-        except TimeoutError:
-            if answer.done():
-                raise
-            yield 0.0
+    threading.Thread(target=make, name="background").start()
+    try:
+        yield from _until_done([answer])
+    finally:
+        if not answer.done():
+            _given_up.add(answer)
+            answer.add_done_callback(_given_up.discard)
+    return answer.result()
+
+
+def _until_done(answers: Collection[futures.Future[Any]]) -> Generator[float, None, None]:
+    while futures.wait(answers, PAUSE).not_done:
+        yield 0.0

@@ -108,16 +108,17 @@ def restore(
         raise click.UsageError(str(error)) from error
     if uncertainty is not None and uncertainty.absolute() == output.absolute():
         raise click.UsageError("--uncertainty and OUT name the same file.")
-    for target in (output, uncertainty):
-        if target is not None:
-            _check_output(picture, target, force=force)
+    targets = [output] if uncertainty is None else [output, uncertainty]
+    for target in targets:
+        _check_output(picture, target, force=force)
     try:
         with Engine() as engine:
             result = follow(engine.run(job), picture.name)
     except KeyboardInterrupt:
         raise Cancelled(f"{picture} was given up, {output} was not written.") from None
     finally:
-        sweep(output)  # an engine that had to be killed could not
+        for target in targets:
+            sweep(target)  # an engine that had to be killed could not
     for warning in result.warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(summary(result))

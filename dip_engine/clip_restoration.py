@@ -35,6 +35,7 @@ from dip_engine.finishing import Finish, ValueRange
 from dip_engine.fit import Fitted
 from dip_engine.job import Job
 from dip_engine.noise import Noise
+from dip_engine.nonlocal_estimate import SMALLEST_NOISE
 from dip_engine.parts import Parts
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.restoration import Restoration, check_size
@@ -117,7 +118,7 @@ class ClipRestoration(Restoration):
         found = [work.noise for work in works if work.noise is not None]
         kind = Counter(noise.kind for noise in found).most_common(1)[0][0]
         std = float(np.median([noise.std for noise in found if noise.kind == kind]))
-        if not std:
+        if settings.noise_std is None and std <= SMALLEST_NOISE:
             self.tally.warnings.append("No noise was found; tell its level with --noise-level.")
         return Noise(std, kind)
 

@@ -72,7 +72,7 @@ class Finish:
         job: strength, size of previews, and the file's name.
         source: the picture as it was read.
         mask: float32 H×W, 1 = restore, or None for the whole picture.
-        values: the range of its values.
+        values: the range of its values in which the job is done.
         factor: how much larger the result is; a mask goes with 1 only.
     """
 
@@ -88,7 +88,7 @@ class Finish:
         self.job = job
         self.source = source
         self.mask = mask
-        self.values = values.for_job(job)
+        self.values = values
         self.weight = _weight(job, source, mask, factor, np.float32(strength))
         self.alpha = source.alpha if factor == 1 else _large_alpha(source, factor)
         if job.needs_mask and mask is not None and source.alpha is not None:
@@ -140,7 +140,7 @@ class Finish:
         Raises:
             ResultError: it is flat, and the picture was not.
         """
-        if np.ptp(np.clip(restored, 0, 1)) > 0:
+        if np.ptp(self.values.from_unit(restored)) > 0:
             return
         learned = self.source.pixels[_learned(self.job, self.source, self.mask)]
         if learned.size and np.ptp(learned) > 0:

@@ -56,7 +56,7 @@ class FlashNoFlash(Work):
         super().__init__(self.denoising.pixels, recipe_for("flash", settings), settings)
         self.noise = self.denoising.noise
         self.noise_std = self.denoising.noise_std
-        if not self.noise_std:  # the start is the input, and nothing is joined to it
+        if not (self.noise_std or settings.fit_only):  # the start is the input, and is the result
             self.recipe = replace(self.recipe, iterations=1)
         self.shift = find_shift(luminance(pixels), luminance(flash))
         flash = moved(flash, self.shift)

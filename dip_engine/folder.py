@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dip_engine.errors import OutputError
 from dip_engine.files import unwritable
-from dip_engine.temporary import abandoned, sweep, temporary_name
+from dip_engine.temporary import ASIDE_SUFFIX, abandoned, sweep, temporary_name
 
 
 @contextmanager
@@ -27,12 +27,10 @@ def new_folder(path: Path, names: Collection[str], *, force: bool) -> Iterator[P
     """
     try:
         target = path.resolve()
-        old_name = target.with_name(f"{target.name}.old")
-        _bring_back(target, old_name)
+        _bring_back(target)
         sweep(target)
         _check(path, names, force=force)
         fresh = temporary_name(target)
-        old = temporary_name(old_name)
         fresh.mkdir()
     except OSError as error:
         raise unwritable(path, error) from error
@@ -40,12 +38,11 @@ def new_folder(path: Path, names: Collection[str], *, force: bool) -> Iterator[P
         yield fresh
         try:
             _check(path, names, force=force)  # the work took its time
-            _replace(target, fresh, old)
+            _replace(target, fresh)
         except OSError as error:
             raise unwritable(path, error) from error
     finally:
-        for folder in (fresh, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _check(path: Path, names: Collection[str], *, force: bool) -> None:
@@ -62,20 +59,24 @@ def _check(path: Path, names: Collection[str], *, force: bool) -> None:
             )
 
 
-def _bring_back(target: Path, old_name: Path) -> None:
+def _bring_back(target: Path) -> None:
     """Undo the first half of a `_replace` whose process was killed before the second."""
-    for old in abandoned(old_name):
+    for old in abandoned(target, ASIDE_SUFFIX):
         if not target.exists():
             old.rename(target)
-    sweep(old_name)
+    sweep(target, ASIDE_SUFFIX)
 
 
-def _replace(target: Path, fresh: Path, old: Path) -> None:
+def _replace(target: Path, fresh: Path) -> None:
+    """Put `fresh` in the place of `target`; what was there has the name of `fresh` then."""
+    old = temporary_name(target, ASIDE_SUFFIX)
     if target.exists():
         target.rename(old)
     try:
         fresh.rename(target)
-    except OSError:
-        if old.exists():
+    except BaseException:
+        if old.exists() and not target.exists():
             old.rename(target)
         raise
+    if old.exists():
+        old.rename(fresh)  # under this name it is only ever removed, however little is left of it

@@ -168,6 +168,12 @@ class Job:
                 "The network deep-decoder cannot do flash: it cannot be shown a picture.",
                 "Leave the network out, or choose skip, u-net or up.",
             )
+        model = self.settings.noise_model
+        if model != "gaussian" and "noise_model" not in self._task.options:
+            raise InputError(
+                f"The noise model {model} means nothing for the task {self.task}.",
+                "Leave the noise model out.",
+            )
         self._check_guide()
         if self.kernel is not None and self.task != "deblur":
             raise InputError(f"The task {self.task} takes no kernel.", "Leave the kernel out.")

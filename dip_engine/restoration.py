@@ -115,7 +115,7 @@ class Restoration:
             if folder is not None:
                 check_folder(folder)
         mask = masks.find_mask(job, source)
-        values = ValueRange.of(source.pixels)
+        values = ValueRange.of(source.pixels).for_job(job)
         self.work = work = make_work(job, source, values, mask, self.tally.warnings)
         if job.uncertainty is not None:
             picture.check_target(job.uncertainty, has_alpha=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +14,14 @@ from dip_engine.colourisation import Colourising, read_guide, read_hints
 from dip_engine.deblurring import Deblurring, known_kernel
 from dip_engine.denoising import Denoising
 from dip_engine.enlarging import Enlarging
-from dip_engine.errors import InputError, MaskError
+from dip_engine.errors import InputError
 from dip_engine.finishing import ValueRange
 from dip_engine.flash import FlashNoFlash
 from dip_engine.inpainting import Inpainting
 from dip_engine.job import Job
 from dip_engine.jpeg import find_quality
 from dip_engine.jpeg_restoration import JpegRestoration
+from dip_engine.nonlocal_estimate import SMALLEST_NOISE
 from dip_engine.picture import Picture
 from dip_engine.tiling import Tile, region_of_interest
 from dip_engine.work import Work
@@ -51,12 +53,19 @@ def make_work(
 ) -> Work:
     """Return the work of a job.
 
+    Args:
+        job: what to do.
+        source: the picture as it was read.
+        values: the range of its values in which the job is done.
+        mask: float32 H×W, or None.
+        warnings: sentences the user should see are added here.
+
     Raises:
         InputError: the task cannot be done with this picture, or its second picture or kernel
             cannot be read.
         MaskError: the mask leaves nothing to restore from.
     """
-    settings, values = job.settings, values.for_job(job)
+    settings = job.settings
     if settings.noise_std is not None:
         settings = replace(settings, noise_std=min(1.0, settings.noise_std / values.width))
     if settings.photons is not None:
@@ -75,10 +84,8 @@ def _denoise(given: Given) -> Work:
 def _inpaint(given: Given) -> Work:
     assert given.mask is not None, "the task needs one"
     hidden = masks.hidden_by(given.source, given.mask)
-    try:
+    with _named(given.job):
         return Inpainting(given.pixels, given.mask, given.job.settings, hidden)
-    except MaskError as error:
-        raise MaskError(f"{given.job.input}: {error.sentence}", error.hint) from error
 
 
 def _enlarge(given: Given) -> Work:
@@ -100,10 +107,8 @@ def _jpeg(given: Given) -> Work:
 
 def _deblur(given: Given) -> Work:
     kernel = known_kernel(given.job)
-    try:
+    with _named(given.job):
         return Deblurring(given.pixels, kernel, given.job.settings)
-    except InputError as error:
-        raise InputError(f"{given.job.input}: {error.sentence}", error.hint) from error
 
 
 def _colourise(given: Given) -> Work:
@@ -119,8 +124,18 @@ def _flash(given: Given) -> Work:
     return work
 
 
+@contextmanager
+def _named(job: Job) -> Iterator[None]:
+    """Let what is wrong with a picture begin with its name."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{job.input}: {error.sentence}", error.hint) from error
+
+
 def _warn_without_noise(given: Given, noise_std: float) -> None:
-    if not noise_std and np.ptp(given.pixels) > 0:
+    is_told = given.job.settings.noise_std is not None
+    if not is_told and noise_std <= SMALLEST_NOISE and np.ptp(given.pixels) > 0:
         given.warnings.append("No noise was found; tell its level with --noise-level.")
 
 

@@ -131,7 +131,7 @@ class VideoOutput:
             if self._copies is not None:
                 self._file.mux(list(self._copies.until(None)))
             self._file.close()
-            with self._temporary.open("rb") as file:
+            with self._temporary.open("r+b") as file:  # Windows syncs only what may be written
                 os.fsync(file.fileno())
             self._temporary.replace(self.path)
         except (self._av.error.FFmpegError, OSError) as error:

@@ -40,6 +40,10 @@ class _CallerGone(Exception):
     """Nobody reads the events any more."""
 
 
+class _Terminated(BaseException):
+    """The process got SIGTERM."""
+
+
 @dataclass(frozen=True)
 class _Task:
     """A job with what the caller wishes for it while it runs."""
@@ -102,12 +106,12 @@ def serve(restore_events: RestoreEvents) -> int:
     """
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end_in_order)
     requests, answers = _take_pipes()
     faulthandler.enable()
     inbox = _Inbox()
     threading.Thread(target=inbox.watch, args=(requests,), daemon=True, name="stdin").start()
     try:
+        signal.signal(signal.SIGTERM, _terminate)
         _send(answers, hello())
         while True:
             task = inbox.next_task()
@@ -115,6 +119,10 @@ def serve(restore_events: RestoreEvents) -> int:
             inbox.done(task)
     except _CallerGone:
         return 0
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)  # whoever waits for the process learns what ended it
+        return 128 + signal.SIGTERM
 
 
 def main() -> int:
@@ -143,9 +151,10 @@ def _die_with_parent() -> None:
         os._exit(0)
 
 
-def _end_in_order(number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave what is being done through its context managers."""
-    sys.exit(128 + number)
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave what is being done through its context managers; another signal cannot cut it short."""
+    signal.signal(number, signal.SIG_IGN)
+    raise _Terminated
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from dip_engine.errors import DeviceError, DeviceLost, InputError, OutOfMemory
 from dip_engine.events import Event, Progress, Result, Started
 from dip_engine.job import Job
+from dip_engine.temporary import temporary_name
 from dip_engine.worker import serve
 
 LOG, SECONDS = Path(sys.argv[1]), float(sys.argv[2])
@@ -39,7 +40,7 @@ def restore_events(job: Job, stop: threading.Event) -> Generator[Event, None, No
     first = note("begin", job)
     yield Started(4, 3, 1, "skip", job.settings.device, "float32", 0.1)
     trouble(job.input.stem, first)
-    temporary = job.output.with_name(f".{job.output.name}.{os.getpid()}.dip-tmp")
+    temporary = temporary_name(job.output)
     try:
         temporary.write_bytes(data[:5])
         end = time.monotonic() + SECONDS

@@ -149,6 +149,17 @@ def test_each_device_has_a_worker(bench: Bench) -> None:
     assert "cuda:1" in log
 
 
+def test_a_report_that_cannot_be_written_is_told_and_the_rest_is_done(bench: Bench) -> None:
+    bench.add("a.png")
+    (bench.out / "report.json").mkdir(parents=True)
+    result = bench.run()
+    assert result.exit_code == 1
+    assert "report.json cannot be written" in result.stderr
+    assert "The pictures are not affected." in result.stderr
+    assert bench.restored() == ["a.png"]
+    assert not bench.leftovers()
+
+
 def test_a_second_run_has_nothing_to_do_and_keeps_the_report(bench: Bench) -> None:
     bench.add("a.png", "b.png")
     bench.run()

@@ -156,6 +156,19 @@ def test_interrupt_writes_nothing(picture: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [picture]
 
 
+def test_what_killed_engines_left_goes(picture: Path, tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from dip_engine.temporary import temporary_name\n"
+        "for name in ('out.png', 'spread.npy'): temporary_name(Path(name)).touch()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    arguments = ("out.png", "--task", "denoise", "--uncertainty", "spread.npy", *QUICK)
+    run = dip_engine("restore", picture, *arguments, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"noisy.png", "out.png", "spread.npy"}
+
+
 def test_samples(tmp_path: Path) -> None:
     run = dip_engine("samples", "photos", folder=tmp_path)
     assert run.returncode == 0

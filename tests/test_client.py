@@ -363,6 +363,19 @@ def test_a_crash_is_told_and_the_next_job_works(
     assert engine.pid != pid
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_sigterm_cleans_up_and_is_told(engine: Engine, job: Callable[[str], Job]) -> None:
+    events = engine.run(job("slow"))
+    assert isinstance(next(events), Started)
+    assert isinstance(next(events), Progress)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGTERM)
+    with pytest.raises(ProtocolError, match=r"was killed by SIGTERM while it worked on slow\.png"):
+        list(events)
+    assert job("slow").output.read_text() == "cleaned up"
+    assert result_of(engine, job("fine")).stop_reason == "finished"
+
+
 def test_an_engine_killed_while_idle_is_replaced(engine: Engine, job: Callable[[str], Job]) -> None:
     assert result_of(engine, job("fine"))
     pid = engine.pid

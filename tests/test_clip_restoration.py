@@ -330,6 +330,18 @@ def test_transparency_of_frames_is_kept(tmp_path: Path) -> None:
     assert np.array_equal(frames[:, :10, :, :3], clip[:, :10])
 
 
+@pytest.mark.parametrize("known", [None, 0.0])
+def test_that_a_clip_has_no_noise_is_told_where_nobody_has_said_so(
+    tmp_path: Path, known: float | None
+) -> None:
+    rows = np.linspace(0, 1, 3)[:, None].repeat(16, axis=0)[None, :, :, None]
+    source = save_frames(tmp_path / "in", np.broadcast_to(rounded(rows), (2, 48, 48, 3)))
+    options = settings(noise_std=known, iterations=1)
+    result = restore(Job("denoise", source, tmp_path / "out", settings=options))
+    told = any("No noise was found" in warning for warning in result.warnings)
+    assert told == (known is None)
+
+
 def test_dip_batch_restores_videos_too(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -255,6 +257,21 @@ def test_frames_of_a_folder_are_replaced_and_other_files_are_not(tmp_path: Path)
     assert len(list(out.iterdir())) == 6
     (out / "mine.txt").unlink()
     assert np.array_equal(load_frames(out), load_frames(folder))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is the system that refuses")
+def test_a_video_is_synced_where_only_what_may_be_written_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def sync(handle: int) -> None:
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(os, "fsync", sync)  # as Windows does
+    copy(save_frames(tmp_path / "in", smooth()), tmp_path / "b.mp4")
+    assert len(load_video(tmp_path / "b.mp4")[0]) == 5
 
 
 @pytest.mark.parametrize("target", ["b.mp4", "out"])

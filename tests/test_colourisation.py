@@ -1,5 +1,7 @@
 """Colours from strokes: the luminance stays, the colours spread, bad input is told."""
 
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -12,7 +14,7 @@ from skimage import data
 from dip_engine import InputError, Job, Settings, restore, restore_events
 from dip_engine.background import in_background
 from dip_engine.colours import chroma, colour, luminance
-from dip_engine.events import Progress
+from dip_engine.events import Result
 from dip_engine.propagation import propagate
 from dip_engine.returning import Returning
 
@@ -90,9 +92,10 @@ def test_a_propagated_colour_is_the_mean_of_its_neighbours_as_far_as_they_look_a
 
 @pytest.mark.parametrize("fit_only", [True, False])
 def test_cancelling_does_not_wait_for_the_propagation(tmp_path, monkeypatch, fit_only):
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def endless(*_):
+        begun.set()
         release.wait(30)
         raise MemoryError
 
@@ -104,11 +107,56 @@ def test_cancelling_does_not_wait_for_the_propagation(tmp_path, monkeypatch, fit
         guide=save(tmp_path / "hints.png", np.dstack([scene(), 255 * strokes().astype(np.uint8)])),
         settings=settings(fit_only=fit_only),
     )
-    with closing(restore_events(job)) as events:
-        assert isinstance(next(event for event in events if isinstance(event, Progress)), Progress)
-        begin = time.monotonic()
-    assert time.monotonic() - begin < 2
-    release.set()
+    try:
+        with closing(restore_events(job)) as events:
+            while not begun.is_set():
+                assert not isinstance(next(events), Result)
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 2
+    finally:
+        release.set()
+
+
+def test_calls_that_were_given_up_do_not_pile_up():
+    begun, release = threading.Event(), threading.Event()
+
+    def endless():
+        begun.set()
+        release.wait(30)
+
+    try:
+        with closing(in_background(endless)) as call:
+            next(call)
+            assert begun.wait(10)
+        second = Returning(in_background(release.is_set))
+        waiting = iter(second)
+        assert [next(waiting) for _ in range(3)] == [0.0] * 3
+    finally:
+        release.set()
+    list(waiting)
+    assert second.value  # it was made when the first had ended
+
+
+def test_a_process_does_not_end_in_the_middle_of_a_call():
+    code = (
+        "import time; from dip_engine.background import in_background\n"
+        "def call(): time.sleep(0.5); print('ended')\n"
+        "steps = in_background(call); next(steps); steps.close()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("ended\n", "")
+
+
+def test_an_answer_is_found_whenever_it_comes(monkeypatch):
+    monkeypatch.setattr("dip_engine.background.PAUSE", 0.0)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that it also comes between two steps of the wait
+    try:
+        for _ in range(200):
+            list(call := Returning(in_background(lambda: time.sleep(0))))
+            assert call.value is None
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_what_fails_in_the_background_is_raised():

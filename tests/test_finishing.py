@@ -28,6 +28,14 @@ def run(folder: Path, pixels: np.ndarray, task: str = "denoise", mask=None, **op
     return np.load(folder / "out.npy")
 
 
+def test_a_sky_below_0_is_no_flat_picture(tmp_path):
+    counts = np.random.default_rng(0).poisson(100, (64, 64, 1)) / 500
+    sky = (counts - 0.23).astype(np.float32)
+    restored = run(tmp_path, sky, noise_model="poisson", photons=500.0)
+    assert restored.max() < 0
+    assert 0 < np.std(restored) < 0.5 * np.std(sky)
+
+
 @pytest.mark.parametrize("task", ["denoise", "jpeg"])
 @pytest.mark.parametrize("scale", [1, 3])
 def test_strength_is_the_share_of_the_restoration(tmp_path, task, scale):

@@ -111,15 +111,30 @@ def test_without_noise_nothing_is_joined():
     np.testing.assert_array_equal(work.finish(work.join(work.whole, start, gray)), pixels)
 
 
-def test_that_there_is_no_noise_is_told(tmp_path):
+@pytest.mark.parametrize("task", ["denoise", "flash"])
+@pytest.mark.parametrize("known", [None, 0.0])
+def test_that_there_is_no_noise_is_told_where_nobody_has_said_so(tmp_path, task, known):
+    rows = np.linspace(0, 1, 4)[:, None, None].repeat(SIZE // 4, axis=0)
+    job = Job(
+        task,
+        save(tmp_path / "room.png", rows.repeat(SIZE, axis=1).repeat(3, axis=2)),
+        tmp_path / "out.png",
+        guide=save(tmp_path / "flash.png", flash()) if task == "flash" else None,
+        settings=Settings(preset="fast", noise_std=known, threads=1),
+    )
+    told = [warning for warning in restore(job).warnings if "No noise was found" in warning]
+    assert bool(told) == (known is None)
+
+
+def test_a_fit_alone_takes_its_iterations_without_noise_too(tmp_path):
     job = Job(
         "flash",
         save(tmp_path / "room.png", room()),
         tmp_path / "out.png",
         guide=save(tmp_path / "flash.png", flash()),
-        settings=Settings(preset="fast", noise_std=0.0, threads=1),
+        settings=Settings(preset="fast", iterations=7, noise_std=0.0, threads=1, fit_only=True),
     )
-    assert any("No noise was found" in warning for warning in restore(job).warnings)
+    assert restore(job).iterations == 7
 
 
 def test_recipe_and_tiles_are_those_of_flash(monkeypatch):

@@ -24,7 +24,7 @@ from dip_engine.events import (
     event_to_json,
 )
 from dip_engine.job import MAX_SEED, Job, Settings
-from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS, find_task
+from dip_engine.tasks import DTYPES, FACTORS, NETWORKS, PRESETS, TASKS, Task, find_task
 
 WORDS = st.text(min_size=1, max_size=20)
 NUMBERS = st.floats(allow_nan=False)
@@ -238,6 +238,17 @@ def test_a_bad_job_is_refused_with_a_hint(changes: dict[str, Any], words: str) -
     with pytest.raises(InputError) as caught:
         Job.parse(job_values(**changes))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_only_a_task_that_removes_noise_takes_a_noise_model(task: Task) -> None:
+    guide = "g.png" if task.guide else None
+    values = job_values(task=task.name, guide=guide, settings={"noise_model": "poisson"})
+    if "noise_model" in task.options:
+        assert Job.parse(values).settings.noise_model == "poisson"
+        return
+    with pytest.raises(InputError, match=rf"poisson means nothing for the task {task.name}\."):
+        Job.parse(values)
 
 
 @pytest.mark.parametrize("name", ["task", "input", "output"])

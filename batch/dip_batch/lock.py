@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from dip_engine.errors import OutputError
-from dip_engine.processes import is_running
+from dip_engine.temporary import is_left_behind
 
 STALE_SECONDS = 120.0
 """Age after which the lock of another machine counts as left behind."""
@@ -59,16 +58,12 @@ class FolderLock:
 
     def _remove_if_stale(self) -> None:
         try:
-            age = time.time() - self._path.stat().st_mtime
             pid, _, node = self._path.read_text(errors="replace").strip().partition(" ")
         except FileNotFoundError:
             return
-        if os.name == "posix" and node == platform.node() and pid.isdecimal():
-            # The id of a killed run may come back to us, as it does in containers.
-            stale = int(pid) == os.getpid() or not is_running(int(pid))
-        else:
-            stale = age > STALE_SECONDS
-        if not stale:
+        here = node == platform.node() and pid.isdecimal()
+        process = int(pid) if here else 0
+        if not is_left_behind(self._path, process, here=here, patience=STALE_SECONDS):
             raise self._busy()
         self._path.unlink(missing_ok=True)
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dip_batch.names import shown
 from dip_batch.outcome import STATUSES, Outcome
 from dip_engine import __version__
 from dip_engine.errors import OutputError
+from dip_engine.files import write_whole
 from dip_engine.job import Settings
-from dip_engine.temporary import temporary_name
 
 REPORT_NAME = "report.json"
 
@@ -96,19 +93,11 @@ def write_report(report: Mapping[str, Any], root: Path) -> Path:
         OutputError: it cannot be written; an earlier one is still there.
     """
     path = root / REPORT_NAME
-    temporary = temporary_name(path)
+    text = json.dumps(report, indent=2) + "\n"
     try:
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(json.dumps(report, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{shown(path)} cannot be written ({error.strerror}).", "The pictures are not affected."
-        ) from error
+        write_whole(path, text.encode("ascii"), durable=True)
+    except OutputError as error:
+        raise OutputError(error.sentence, "The pictures are not affected.") from error
     return path
 
 
