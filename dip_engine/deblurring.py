@@ -74,15 +74,16 @@ class Deblurring(Work):
 
     def __init__(self, pixels: Array, kernel: Array | None, settings: Settings) -> None:
         super().__init__(pixels, recipe_for("deblur", settings), settings)
-        found = estimate_noise(to_tensor(pixels)[0])
-        std = found.std if settings.noise_std is None else settings.noise_std
+        std = settings.noise_std
+        if std is None:
+            std = estimate_noise(to_tensor(pixels)[0]).std
         self.noise = Noise(max(std, LEAST_NOISE), "white")
         self.kernel = kernel
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
         self.probe: Probe | None = None
-        if self.recipe.probe and found.kind == "white":  # which a probe takes it to be
+        if self.recipe.probe:
             self.probe = Probe.make(pixels.shape, self.noise.std, settings.seed)
             self.pixels = pixels + self.probe.pattern
         self._large: dict[Tile, Tensor] = {}

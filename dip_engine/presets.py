@@ -104,7 +104,6 @@ _DEBLUR = Recipe(
     patience=0,
     turns=6,
     probe=True,
-    share=0.2,
 )
 # Both are shown a picture instead of noise: the net sees it at full size.
 _FLASH = Recipe(
