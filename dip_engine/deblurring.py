@@ -82,6 +82,7 @@ class Deblurring(Work):
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
+        self.measured = pixels
         self.probe: Probe | None = None
         if self.recipe.probe:
             self.probe = Probe.make(pixels.shape, self.noise.std, settings.seed)
@@ -94,6 +95,9 @@ class Deblurring(Work):
                 f"{self.side_of_kernel}×{self.side_of_kernel}.",
                 "Give a smaller --blur-size or kernel.",
             )
+
+    def first(self) -> Array:
+        return self.measured
 
     def prepare(self, device: torch.device) -> Generator[float, None, None]:
         if self.kernel is None:

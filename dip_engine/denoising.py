@@ -40,6 +40,8 @@ class Denoising(Work):
         settings: Settings,
         visible: Tile | None = None,
         known: Noise | None = None,
+        *,
+        probed: bool = True,
     ) -> None:
         seen = pixels if visible is None else visible.cut(pixels)
         self.stabiliser: Stabiliser | None = None
@@ -60,7 +62,8 @@ class Denoising(Work):
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
         self.probe: Probe | None = None
         self.measured = pixels
-        if recipe.probe and noise.std and noise.kind == "white":  # which a probe takes it to be
+        # A probe takes noise to be white.
+        if probed and recipe.probe and noise.std and noise.kind == "white":
             self.probe = Probe.make(pixels.shape, noise.std, settings.seed)
             pixels = pixels + self.probe.pattern
         super().__init__(pixels, recipe, settings)
@@ -73,6 +76,9 @@ class Denoising(Work):
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
         if not self.noise_std and not settings.fit_only:  # nothing is joined to the start
             self.recipe = replace(self.recipe, iterations=1)
+
+    def first(self) -> Array:
+        return self.measured
 
     def start(self, tile: Tile, device: torch.device) -> Start:
         noisy = to_tensor(tile.cut(self.pixels), device)[0]

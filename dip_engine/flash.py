@@ -52,7 +52,7 @@ class FlashNoFlash(Work):
     start_share = 0.3
 
     def __init__(self, pixels: Array, flash: Array, settings: Settings) -> None:
-        self.denoising = Denoising(pixels, settings)
+        self.denoising = Denoising(pixels, settings, probed=False)
         super().__init__(self.denoising.pixels, recipe_for("flash", settings), settings)
         self.noise = self.denoising.noise
         self.noise_std = self.denoising.noise_std
