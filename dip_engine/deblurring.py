@@ -85,7 +85,7 @@ class Deblurring(Work):
         self.measured = pixels
         self.probe: Probe | None = None
         if self.recipe.probe:
-            self.probe = Probe.make(pixels.shape, self.noise.std, settings.seed)
+            self.probe = Probe.make(pixels, self.noise.std, settings.seed)
             self.pixels = pixels + self.probe.pattern
         self._large: dict[Tile, Tensor] = {}
         self._start_seen: dict[Tile, Array] = {}

@@ -64,7 +64,7 @@ class Denoising(Work):
         self.measured = pixels
         # A probe takes noise to be white.
         if probed and recipe.probe and noise.std and noise.kind == "white":
-            self.probe = Probe.make(pixels.shape, noise.std, settings.seed)
+            self.probe = Probe.make(pixels, noise.std, settings.seed)
             pixels = pixels + self.probe.pattern
         super().__init__(pixels, recipe, settings)
         # What is the same everywhere after the transform has no number a user would know.

@@ -30,7 +30,8 @@ class Probe:
     """A pattern that was added to a noisy picture.
 
     Attributes:
-        pattern: H×W×C, +a or −a, for an area of 256×256 pixels a tenth of the noise, for more less.
+        pattern: H×W×C, +a or −a, and 0 where the picture is clipped; for an area of 256×256 pixels
+            a is a tenth of the noise, for more less.
         noise_std: of the noise without it.
     """
 
@@ -38,11 +39,14 @@ class Probe:
     noise_std: float
 
     @classmethod
-    def make(cls, shape: tuple[int, ...], noise_std: float, seed: int) -> Probe:
-        """Make one for pictures of a shape H×W×C."""
-        level = STRENGTH * noise_std * (USUAL_SIZE / max(USUAL_SIZE, shape[0] * shape[1])) ** 0.25
-        signs = np.random.default_rng(seed).integers(0, 2, shape, dtype=np.int8) * 2 - 1
-        return cls(np.float32(level) * signs.astype(np.float32), noise_std)
+    def make(cls, pixels: Array, noise_std: float, seed: int) -> Probe:
+        """Make one for a picture H×W×C; what was clipped, exactly 0 or 1, stays as it is."""
+        size = max(USUAL_SIZE, pixels.shape[0] * pixels.shape[1])
+        level = STRENGTH * noise_std * (USUAL_SIZE / size) ** 0.25
+        positive = np.random.default_rng(seed).random(pixels.shape) < 0.5
+        pattern = np.where(positive, level, -level).astype(np.float32)
+        pattern[(pixels == 0) | (pixels == 1)] = 0
+        return cls(pattern, noise_std)
 
     def cut(self, tile: Tile) -> Probe:
         """Return the part that lies in a tile."""
@@ -71,7 +75,9 @@ class Probe:
             through: what was done to `noisy` since, linear.
         """
         chosen = slice(None) if trusted is None else trusted
-        power = float(np.mean(self.pattern.astype(np.float64) ** 2))
+        power = float(np.mean(self.pattern[chosen].astype(np.float64) ** 2))
+        if power == 0:
+            return 0.0
         noise_to_probe = (self.noise_std**2 + power) / power
         noisy, probe, start, fit = (
             values[chosen].astype(np.float64)

@@ -16,7 +16,7 @@ def _noisy(side: int = 192) -> tuple[np.ndarray, np.ndarray, Probe]:
     random = np.random.default_rng(3)
     truth = ndimage.gaussian_filter(random.random((side, side, 3)), (6, 6, 0))
     truth = 0.3 + 0.4 * (truth - truth.min()) / np.ptp(truth)
-    probe = Probe.make(truth.shape, STD, 0)
+    probe = Probe.make(truth, STD, 0)
     noisy = truth + random.normal(0, STD, truth.shape) + probe.pattern
     return truth.astype(np.float32), noisy.astype(np.float32), probe
 
@@ -31,11 +31,13 @@ def _best(truth: np.ndarray, start: np.ndarray, fit: np.ndarray) -> float:
 
 
 def test_the_probe_is_weak_and_weaker_in_a_large_picture() -> None:
-    small, large = (Probe.make((side, side, 1), STD, 0).pattern for side in (64, 1024))
+    small, large = (
+        Probe.make(np.full((side, side, 1), 0.5), STD, 0).pattern for side in (64, 1024)
+    )
     assert np.abs(small).max() == pytest.approx(0.1 * STD)
     assert np.abs(large).max() == pytest.approx(0.05 * STD)
     assert abs(small.mean()) < 0.05 * STD
-    assert not np.array_equal(small, Probe.make((64, 64, 1), STD, 1).pattern)
+    assert not np.array_equal(small, Probe.make(np.full((64, 64, 1), 0.5), STD, 1).pattern)
 
 
 @pytest.mark.parametrize(("start", "fit"), [(0.7, 1.5), (1.5, 0.7), (1.0, 2.0), (0.8, 1.2)])
@@ -95,3 +97,10 @@ def test_clipped_noise_does_not_count() -> None:
     assert not_clipped(inside, estimate, STD).ravel().tolist() == [False, False, True, False]
     assert not_clipped(outside, estimate, STD).all()  # values below 0: nothing was cut off
     assert not_clipped(inside, np.zeros_like(estimate), STD).all()
+
+
+def test_clipped_values_stay_as_they_are() -> None:
+    pixels = np.array([0.0, 0.3, 1.0, 1.1])[:, None, None]
+    assert (Probe.make(pixels, STD, 0).pattern.ravel() != 0).tolist() == [False, True, False, True]
+    black = np.zeros((8, 8, 1))
+    assert Probe.make(black, STD, 0).weigh(black, black, black + 0.1) == 0
