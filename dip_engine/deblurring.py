@@ -27,7 +27,6 @@ from dip_engine.noise import Noise, estimate_noise
 from dip_engine.operators import Blur, spread
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import recipe_for
-from dip_engine.probe import Probe
 from dip_engine.problem import Problem
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -82,11 +81,8 @@ class Deblurring(Work):
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
-        self.measured = pixels
-        self.probe: Probe | None = None
         if self.recipe.probe:
-            self.probe = Probe.make(pixels, self.noise.std, settings.seed)
-            self.pixels = pixels + self.probe.pattern
+            self.add_probe(self.noise.std, settings.seed)
         self._large: dict[Tile, Tensor] = {}
         self._start_seen: dict[Tile, Array] = {}
         if min(pixels.shape[:2]) < self.side_of_kernel:
@@ -95,9 +91,6 @@ class Deblurring(Work):
                 f"{self.side_of_kernel}×{self.side_of_kernel}.",
                 "Give a smaller --blur-size or kernel.",
             )
-
-    def first(self) -> Array:
-        return self.measured
 
     def prepare(self, device: torch.device) -> Generator[float, None, None]:
         if self.kernel is None:

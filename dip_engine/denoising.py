@@ -13,7 +13,7 @@ from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import Recipe, recipe_for
-from dip_engine.probe import Probe, not_clipped
+from dip_engine.probe import not_clipped
 from dip_engine.stabilisation import Stabiliser, stabiliser_for
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -60,13 +60,9 @@ class Denoising(Work):
         elif settings.noise_std is not None:
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
-        self.probe: Probe | None = None
-        self.measured = pixels
-        # A probe takes noise to be white.
-        if probed and recipe.probe and noise.std and noise.kind == "white":
-            self.probe = Probe.make(pixels, noise.std, settings.seed)
-            pixels = pixels + self.probe.pattern
         super().__init__(pixels, recipe, settings)
+        if probed and recipe.probe and noise.std and noise.kind == "white":
+            self.add_probe(noise.std, settings.seed)
         # What is the same everywhere after the transform has no number a user would know.
         self.noise = noise if self.stabiliser is None else None
         self.noise_std = noise.std
@@ -77,13 +73,9 @@ class Denoising(Work):
         if not self.noise_std and not settings.fit_only:  # nothing is joined to the start
             self.recipe = replace(self.recipe, iterations=1)
 
-    def first(self) -> Array:
-        return self.measured
-
     def start(self, tile: Tile, device: torch.device) -> Start:
         noisy = to_tensor(tile.cut(self.pixels), device)[0]
-        twice = self.recipe.twice
-        estimate = yield from nonlocal_estimate(noisy, self.noise_std, twice=twice)
+        estimate = yield from nonlocal_estimate(noisy, self.noise_std, twice=self.recipe.twice)
         return to_array(estimate[None])
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:

@@ -9,6 +9,7 @@ even a whole fit can be judged.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +41,14 @@ class Probe:
 
     @classmethod
     def make(cls, pixels: Array, noise_std: float, seed: int) -> Probe:
-        """Make one for a picture H×W×C; what was clipped, exactly 0 or 1, stays as it is."""
+        """Make one for a picture H×W×C; what was clipped, exactly 0 or 1, stays as it is.
+
+        Each picture has its own, or the frames of a clip would share what their noise does not.
+        """
         size = max(USUAL_SIZE, pixels.shape[0] * pixels.shape[1])
         level = STRENGTH * noise_std * (USUAL_SIZE / size) ** 0.25
-        positive = np.random.default_rng(seed).random(pixels.shape) < 0.5
+        random = np.random.default_rng([seed, zlib.crc32(pixels.tobytes())])
+        positive = random.random(pixels.shape) < 0.5
         pattern = np.where(positive, level, -level).astype(np.float32)
         pattern[(pixels == 0) | (pixels == 1)] = 0
         return cls(pattern, noise_std)

@@ -1,11 +1,11 @@
 """What every task does with a tile of a picture: what is known, a classical start, a fit, a join.
 
     task               y                    A            classical start         joined by
-    denoise            noisy picture        identity     non-local estimate      fixed share
+    denoise            noisy picture        identity     non-local estimate      probe
     inpaint            known pixels         identity     non-local turns         held-out pixels
     super-resolution   small picture        Lanczos ↓    non-local turns         back-projection
     jpeg               luminance intervals  block DCT    non-local estimate      fixed share
-    deblur             blurred picture      blur         non-local turns         data error
+    deblur             blurred picture      blur         non-local turns         probe
     colourise          chroma of strokes    identity     propagation             held-out strokes
     flash              noisy picture        identity     non-local estimate      held-out pixels
 
@@ -25,6 +25,7 @@ from dip_engine.fit import Fitted, hold_out
 from dip_engine.job import Settings
 from dip_engine.noise import Noise
 from dip_engine.presets import Recipe
+from dip_engine.probe import Probe
 from dip_engine.problem import Problem
 from dip_engine.tiling import Tile, plan_tiles
 
@@ -39,7 +40,9 @@ class Work:
     """A picture's task, tile by tile; the base shares what most tasks have in common.
 
     Attributes:
+        measured: the picture as it was given.
         pixels: the picture that is worked on.
+        probe: what was added to it, or None.
         recipe: of the fit.
         tiles: in pixels of `pixels`.
         factor: how much larger the result is.
@@ -52,7 +55,8 @@ class Work:
     polish_share = 0.0
 
     def __init__(self, pixels: Array, recipe: Recipe, settings: Settings) -> None:
-        self.pixels = pixels
+        self.measured = self.pixels = pixels
+        self.probe: Probe | None = None
         self.recipe = recipe
         self.noise: Noise | None = None
         height, width = pixels.shape[:2]
@@ -62,7 +66,12 @@ class Work:
 
     def first(self) -> Array:
         """Return what can be shown at once, of the size of the result."""
-        return self.pixels
+        return self.measured
+
+    def add_probe(self, noise_std: float, seed: int) -> None:
+        """Let a probe tell what the fit is worth; the noise must be white."""
+        self.probe = Probe.make(self.measured, noise_std, seed)
+        self.pixels = self.measured + self.probe.pattern
 
     def prepare(self, device: torch.device) -> Generator[float, None, None]:
         """Find out what all tiles need, if it is not known yet; yields the fraction done."""

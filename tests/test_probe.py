@@ -104,3 +104,11 @@ def test_clipped_values_stay_as_they_are() -> None:
     assert (Probe.make(pixels, STD, 0).pattern.ravel() != 0).tolist() == [False, True, False, True]
     black = np.zeros((8, 8, 1))
     assert Probe.make(black, STD, 0).weigh(black, black, black + 0.1) == 0
+
+
+def test_each_picture_has_its_own_and_always_the_same() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.random((2, 32, 32, 3))
+    first, again, second = (Probe.make(pixels, STD, 0).pattern for pixels in (one, one, other))
+    assert np.array_equal(first, again)
+    assert abs(np.mean(np.sign(first) * np.sign(second))) < 0.1
