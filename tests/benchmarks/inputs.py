@@ -5,6 +5,9 @@ inpaint            the authors' own missing pixels; the text over kate
 super-resolution   centre crop to multiples of 32, then Pillow's Lanczos reduction
 jpeg               Pillow's JPEG
 camera noise       the noisy picture of the same name
+
+Beside stands what anybody can make of it in no time: the input as it is, its holes filled smoothly,
+or it enlarged bicubically.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scoring import read
+from scoring import eight_bit, read
+from skimage.restoration import inpaint_biharmonic
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -88,6 +92,27 @@ def compressed(truth: Path, folder: Path, *, quality: int) -> Given:
     whole = read(truth)
     Image.fromarray(whole).save(path, quality=quality)
     return Given(path, whole)
+
+
+def as_given(given: Given) -> Array:
+    """Return the input as it is."""
+    return read(given.input)
+
+
+def biharmonic(given: Given) -> Array:
+    """Fill the holes by the biharmonic equation (scikit-image)."""
+    assert given.mask is not None
+    holes, pixels = read(given.mask) > 0, read(given.input)
+    axis = -1 if pixels.ndim == 3 else None
+    filled = inpaint_biharmonic(pixels, holes, channel_axis=axis)
+    return eight_bit(filled.reshape(*pixels.shape[:2], -1))
+
+
+def bicubic(given: Given) -> Array:
+    """Enlarge to the size of the truth (Pillow)."""
+    height, width = given.truth.shape[:2]
+    with Image.open(given.input) as small:
+        return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def crop(picture: Array) -> Array:

@@ -93,7 +93,7 @@ class Bench:
         scores = {
             "psnr": score.psnr,
             "ssim": score.ssim,
-            "psnr_input": None if table.factor > 1 else _input_psnr(table, given),
+            "psnr_simple": scoring.psnr(table.simple(given), given.truth),
             "psnr_start": parts.get("start"),
             "psnr_fit": parts.get("fit"),
             "psnr_best": most,
@@ -154,7 +154,3 @@ def _saved(folder: Path) -> Iterator[tuple[Path, Array]]:
     """Yield the arrays of a folder as they would be saved."""
     for path in sorted(folder.glob("*.npy")):
         yield path, eight_bit(np.load(path))
-
-
-def _input_psnr(table: Table, given: Given) -> float:
-    return table.scoring.psnr(read(given.input), given.truth)

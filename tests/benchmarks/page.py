@@ -11,6 +11,7 @@ from urllib.parse import quote
 from measuring import Row
 from report import COLUMNS, NOTE, Section, cells, count, machine, stop_gap, versions
 from results import Asked
+from tables import Table
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -87,7 +88,7 @@ def _section(section: Section) -> str:
     if section.measured:
         entries = [f"mean of {count(section)}", *cells(section.means)]
         mean = f'<tr class="mean">{"".join(f"<td>{escape(text)}</td>" for text in entries)}</tr>'
-    pictures = "\n".join(_article(row, table.factor) for row in section.measured)
+    pictures = "\n".join(_article(row, table) for row in section.measured)
     return f"""<section id="{table.name}">
 <h2>{escape(table.title)} <code>{table.name}</code></h2>
 <div class="scroll"><table>
@@ -122,10 +123,11 @@ def _verdict(row: Row) -> str:
     return "good" if row["psnr"] >= max(others) else "bad"
 
 
-def _article(row: Row, factor: int) -> str:
+def _article(row: Row, table: Table) -> str:
+    simple = table.simple_title
     about = f"{row['psnr']:.2f} dB, {row['iterations']} iterations, {row['stop_reason']}"
     captions = {
-        "input": "input" if row["psnr_input"] is None else f"input, {row['psnr_input']:.2f} dB",
+        "input": f"{simple}, {row['psnr_simple']:.2f} dB" if simple == "input" else "input",
         "result": f"result, {row['psnr']:.2f} dB",
         "truth": "truth",
     }
@@ -133,7 +135,7 @@ def _article(row: Row, factor: int) -> str:
     for kind, caption in captions.items():
         source = quote(row["pictures"][kind])
         target = quote(row["pictures"]["saved"]) if kind == "result" else source
-        small = ' class="small"' if kind == "input" and factor > 1 else ""
+        small = ' class="small"' if kind == "input" and table.factor > 1 else ""
         picture = f'<img{small} src="{source}" alt="{kind}" loading="lazy">'
         figures.append(
             f'<figure><a href="{target}">{picture}</a>'

@@ -21,7 +21,7 @@ NOTE = "Seconds include the snapshots that the stop gap is measured on, up to a 
 _LIBRARIES = ("torch", "numpy", "pillow", "scikit-image")
 
 COLUMNS = (
-    ("input", "psnr_input", ".2f"),
+    ("simple", "psnr_simple", ".2f"),
     ("ours", "psnr", ".2f"),
     ("SSIM", "ssim", ".3f"),
     ("start", "psnr_start", ".2f"),
@@ -55,9 +55,10 @@ class Section:
 
     @property
     def headings(self) -> list[str]:
-        """Return the headings of the columns, the classical method by its name."""
-        classical = f"best classical ({self.table.classical_title})"
-        named = {"classical": classical} if self.table.classical else {}
+        """Return the headings of the columns, other methods by their names."""
+        named = {"simple": self.table.simple_title}
+        if self.table.classical:
+            named["classical"] = f"best classical ({self.table.classical_title})"
         return [named.get(heading, heading) for heading, _, _ in COLUMNS]
 
     @property

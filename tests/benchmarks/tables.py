@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import inputs
-from scoring import Scoring
+from scoring import Array, Scoring
 
 from dip_engine.errors import InputError
 
@@ -30,6 +30,8 @@ class Table:
         make: makes the input from a truth.
         scoring: what is compared.
         factor: of an enlargement, else 1.
+        simple: what anybody can make of the input in no time.
+        simple_title: its name.
         scores: name of the table in the file of published scores, or "".
         dip: column of that table with the authors' result.
         classical: column with the best method without learning, or "".
@@ -47,6 +49,8 @@ class Table:
     make: inputs.Maker
     scoring: Scoring = field(default_factory=Scoring)
     factor: int = 1
+    simple: Callable[[inputs.Given], Array] = inputs.as_given
+    simple_title: str = "input"
     scores: str = ""
     dip: str = "deep_prior"
     classical: str = ""
@@ -91,6 +95,8 @@ def _enlargement(group: int, factor: int) -> Table:
         partial(inputs.reduced, factor=factor),
         scoring=_Y,
         factor=factor,
+        simple=inputs.bicubic,
+        simple_title="bicubic",
         scores=f"Set{group}x{factor}",
         dip="deep_prior" if small else "deep_prior_005",
         classical="glasner" if small else "SelfExSR",
@@ -120,10 +126,11 @@ TABLES: tuple[Table, ...] = (
         "inpaint50",
         "_GT.png",
         inputs.missing_pixels,
+        simple=inputs.biharmonic,
+        simple_title="biharmonic",
         scores="inp",
         classical="papyan",
         classical_title="CSC",
-        note="The start is the biharmonic fill.",
     ),
     _enlargement(5, 4),
     _enlargement(5, 8),
@@ -136,6 +143,8 @@ TABLES: tuple[Table, ...] = (
         "paper_figures",
         ".png",
         inputs.text_over,
+        simple=inputs.biharmonic,
+        simple_title="biharmonic",
         reached={"kate": 39.24},
         only=("kate",),
     ),
