@@ -34,6 +34,7 @@ VALUES = {
     "iterations": 0,
     "seed": 7,
     "device": " cpu ",
+    "fit-only": True,
     "second-layer": None,
 }
 
@@ -143,6 +144,7 @@ def test_request_in_the_units_of_the_engine() -> None:
     assert (settings.strength, settings.noise_std) == (0.5, 0.1)
     assert (settings.quality, settings.iterations) == (None, None)
     assert (settings.factor, settings.seed, settings.device) == (4, 7, "cpu")
+    assert settings.fit_only
     larger = Request.read({**VALUES, "task": "super-resolution"}.__getitem__)
     assert (larger.settings.factor, larger.settings.noise_std) == (2, None)
     assert Request.read({**VALUES, "noise-level": 0.0}.__getitem__).settings.noise_std is None

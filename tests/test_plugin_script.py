@@ -55,6 +55,7 @@ def test_registration(script: Any) -> None:
         "iterations": "int",
         "seed": "int",
         "device": "string",
+        "fit-only": "boolean",
         "second-layer": "layer",
     }
     assert list(procedure.arguments["task"][1][2]) == [task.name for task in TASKS]
@@ -74,6 +75,7 @@ def test_defaults_are_a_request_the_engine_takes(script: Any) -> None:
     assert request.settings.noise_std is None
     assert request.settings.iterations is None
     assert request.settings.strength == 1
+    assert not request.settings.fit_only
 
 
 def test_mnemonics_of_the_dialog_do_not_collide(script: Any) -> None:

@@ -154,3 +154,10 @@ def _add_advanced(procedure: Gimp.Procedure) -> None:
     procedure.add_string_argument(
         "device", "De_vice", "auto, cpu, cuda, cuda:1, mps …", _DEFAULTS.device, _BOTH_WAYS
     )
+    procedure.add_boolean_argument(
+        "fit-only",
+        "The network's _fit alone",
+        "Without the classical estimate, which outweighs many a fit: more moments to choose from",
+        _DEFAULTS.fit_only,
+        _BOTH_WAYS,
+    )

@@ -26,7 +26,7 @@ BY_OPTION = {
     "noise_model": "noise-model",
     "photons": "photons",
 }
-ADVANCED = ("iterations", "seed", "device")
+ADVANCED = ("iterations", "seed", "device", "fit-only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Request:
             seed=value("seed"),
             iterations=value("iterations") or None,
             device=value("device").strip() or "auto",
+            fit_only=value("fit-only"),
             # What the dialog does not show for this task must not count.
             **{option: of_tasks[option] for option in task.options},
         )
