@@ -27,6 +27,7 @@ from dip_engine.noise import Noise, estimate_noise
 from dip_engine.operators import Blur, spread
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import recipe_for
+from dip_engine.probe import not_clipped
 from dip_engine.problem import Problem
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -73,18 +74,20 @@ class Deblurring(Work):
 
     def __init__(self, pixels: Array, kernel: Array | None, settings: Settings) -> None:
         super().__init__(pixels, recipe_for("deblur", settings), settings)
-        std = settings.noise_std
-        if std is None:
-            std = estimate_noise(to_tensor(pixels)[0]).std
-        self.noise = Noise(max(std, LEAST_NOISE), "white")
+        noise = estimate_noise(to_tensor(pixels)[0])
+        std = noise.std if settings.noise_std is None else settings.noise_std
+        self.noise = Noise(max(std, LEAST_NOISE), noise.kind)
         self.kernel = kernel
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
-        if self.recipe.probe:
-            self.add_probe(self.noise.std, settings.seed)
+        if self.recipe.probe and not settings.fit_only:
+            if self.noise.kind == "white":
+                self.add_probe(self.noise.std, settings.seed)
+            elif not self.recipe.share:  # nothing tells what a fit is worth: the start stands
+                self.recipe = replace(self.recipe, iterations=1)
         self._large: dict[Tile, Tensor] = {}
-        self._start_seen: dict[Tile, Array] = {}
+        self._blurred: dict[Tile, Array] = {}
         if min(pixels.shape[:2]) < self.side_of_kernel:
             raise InputError(
                 f"{pixels.shape[1]}×{pixels.shape[0]} pixels are less than the blur, which takes "
@@ -105,7 +108,7 @@ class Deblurring(Work):
         levels = falling(FIRST_LEVEL, self.noise.std, self.recipe.turns)
         estimate = yield from plug_and_play(large, levels, agree)
         self._large[tile] = estimate
-        self._start_seen[tile] = self._seen(tile, estimate)
+        self._blurred = {tile: to_array(operator(estimate))}
         return self._cropped(estimate)
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
@@ -132,18 +135,18 @@ class Deblurring(Work):
             def emphasised(pixels: Array) -> Array:
                 return to_array(self._emphasis(tile, torch.device("cpu"))(to_tensor(pixels)))
 
+            blurred = to_array(self._operator(tile, fitted.picture.device)(fitted.picture))
             weight = self.probe.cut(tile).weigh(
                 emphasised(tile.cut(self.pixels)),
-                self._start_seen[tile],
-                self._seen(tile, fitted.picture),
+                emphasised(self._blurred[tile]),
+                emphasised(blurred),
+                usual=weight,
+                trusted=not_clipped(
+                    tile.cut(self.measured), self._blurred[tile], self.probe.noise_std
+                ),
                 through=emphasised,
             )
         return start + weight * (self.fit_alone(tile, fitted) - start)
-
-    def _seen(self, tile: Tile, large: Tensor) -> Array:
-        """Return a picture beyond its borders as the fit's error sees it: blurred, emphasised."""
-        device = large.device
-        return to_array(self._emphasis(tile, device)(self._operator(tile, device)(large)))
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
         return self._cropped(fitted.picture)

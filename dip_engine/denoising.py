@@ -61,8 +61,6 @@ class Denoising(Work):
             noise = replace(noise, std=settings.noise_std)
         recipe = recipe_for("denoise", settings, noise_std=noise.std)
         super().__init__(pixels, recipe, settings)
-        if probed and recipe.probe and noise.std and noise.kind == "white":
-            self.add_probe(noise.std, settings.seed)
         # What is the same everywhere after the transform has no number a user would know.
         self.noise = noise if self.stabiliser is None else None
         self.noise_std = noise.std
@@ -70,6 +68,9 @@ class Denoising(Work):
             self.tiles = [self.whole]
             if settings.iterations is None:
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
+        joined = probed and not settings.fit_only
+        if joined and recipe.probe and noise.std and noise.kind == "white":
+            self.add_probe(noise.std, settings.seed)
         if not self.noise_std and not settings.fit_only:  # nothing is joined to the start
             self.recipe = replace(self.recipe, iterations=1)
 
@@ -95,13 +96,15 @@ class Denoising(Work):
         if not self.recipe.probe:
             return self.recipe.share
         noisy = tile.cut(self.pixels)
-        if self.probe is not None:
-            trusted = not_clipped(tile.cut(self.measured), start, self.noise_std)
-            return self.probe.cut(tile).weigh(noisy, start, fit, trusted=trusted)
-        # Nothing tells how much of correlated noise an estimate lets through; but what a fit misses
-        # of the picture it has not learned yet.
+        # What a fit misses of the picture it has not learned yet.
         missed = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
-        return self.recipe.share * min(1.0, max(0.0, 1 - 2 * missed / self.noise_std**2))
+        usual = self.recipe.share * min(1.0, max(0.0, 1 - 2 * missed / self.noise_std**2))
+        if (
+            self.probe is None
+        ):  # nothing tells how much of correlated noise an estimate lets through
+            return usual
+        trusted = not_clipped(tile.cut(self.measured), start, self.noise_std)
+        return self.probe.cut(tile).weigh(noisy, start, fit, usual=usual, trusted=trusted)
 
     def finish(self, result: Array) -> Array:
         whole = together(result, self.size) if self.shuffled else result

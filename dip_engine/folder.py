@@ -70,9 +70,9 @@ def _bring_back(target: Path) -> None:
 def _replace(target: Path, fresh: Path) -> None:
     """Put `fresh` in the place of `target`; what was there has the name of `fresh` then."""
     old = temporary_name(target, ASIDE_SUFFIX)
-    if target.exists():
-        target.rename(old)
     try:
+        if target.exists():
+            target.rename(old)
         fresh.rename(target)
     except BaseException:
         if old.exists() and not target.exists():

@@ -38,7 +38,8 @@ class Recipe:
         turns: of the classical start, where it takes turns with the non-local estimate.
         twice: the non-local estimate of noise is the mean of two.
         probe: a probe in the noise weighs the fit against the classical estimate.
-        share: weight of the fit beside the classical estimate, where nothing weighs it.
+        share: usual weight of the fit beside the classical estimate; it has the last word where
+            nothing weighs them.
     """
 
     network: str
@@ -104,6 +105,7 @@ _DEBLUR = Recipe(
     patience=0,
     turns=6,
     probe=True,
+    share=0.0,
 )
 # Both are shown a picture instead of noise: the net sees it at full size.
 _FLASH = Recipe(
@@ -128,7 +130,7 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100, twice=False),
         "balanced": _BLIND,
-        "best": replace(_BLIND, iterations=4800, crop=256, patience=1500),
+        "best": replace(_BLIND, iterations=4800, crop=256, patience=1500, share=0.4),
     },
     "inpaint": {
         "fast": replace(_FILL, iterations=250, floor=0.7, turns=5),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ from dip_engine.tiling import Tile
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-STRENGTH = 0.1  # of the noise, in a picture of 256×256 pixels; it adds 0.5 % to the noise
+STRENGTH = 0.1  # of the noise, in a tile of 256×256 pixels; it adds 0.5 % to the noise
 USUAL_SIZE = 256 * 256
+SPREAD = 0.25  # of the best weights of fits of one kind
 INNER = 2.0  # levels of the noise from the ends of the scale: nearer, clipping changes the noise
-ENOUGH = 0.1  # of the pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +31,44 @@ class Probe:
     """A pattern that was added to a noisy picture.
 
     Attributes:
-        pattern: H×W×C, +a or −a, and 0 where the picture is clipped; for an area of 256×256 pixels
-            a is a tenth of the noise, for more less.
+        signs: int8 H×W×C, +1 or −1, and 0 where the picture is clipped.
+        level: of the pattern, which is ``level * signs``.
         noise_std: of the noise without it.
     """
 
-    pattern: Array
+    signs: Array
+    level: float
     noise_std: float
 
     @classmethod
-    def make(cls, pixels: Array, noise_std: float, seed: int) -> Probe:
+    def make(cls, pixels: Array, noise_std: float, seed: int, tile_size: int) -> Probe:
         """Make one for a picture H×W×C; what was clipped, exactly 0 or 1, stays as it is.
 
         Each picture has its own, or the frames of a clip would share what their noise does not.
+
+        Args:
+            pixels: the picture.
+            noise_std: of its noise, which must be white.
+            seed: of the signs.
+            tile_size: pixels that are weighed together; the more there are, the weaker a pattern
+                will do.
         """
-        size = max(USUAL_SIZE, pixels.shape[0] * pixels.shape[1])
-        level = STRENGTH * noise_std * (USUAL_SIZE / size) ** 0.25
-        random = np.random.default_rng([seed, zlib.crc32(pixels.tobytes())])
-        positive = random.random(pixels.shape) < 0.5
-        pattern = np.where(positive, level, -level).astype(np.float32)
-        pattern[(pixels == 0) | (pixels == 1)] = 0
-        return cls(pattern, noise_std)
+        level = STRENGTH * noise_std * (USUAL_SIZE / max(USUAL_SIZE, tile_size)) ** 0.25
+        content = zlib.crc32(np.ascontiguousarray(pixels).data)
+        random = np.random.default_rng([seed, content])
+        signs = 2 * random.integers(0, 2, pixels.shape, np.int8) - 1
+        signs[(pixels == 0) | (pixels == 1)] = 0
+        return cls(signs, level, noise_std)
+
+    @property
+    def pattern(self) -> Array:
+        """What was added, float32 H×W×C."""
+        pattern: Array = np.float32(self.level) * self.signs
+        return pattern
 
     def cut(self, tile: Tile) -> Probe:
         """Return the part that lies in a tile."""
-        return Probe(tile.cut(self.pattern), self.noise_std)
+        return replace(self, signs=tile.cut(self.signs))
 
     def weigh(
         self,
@@ -63,45 +76,47 @@ class Probe:
         start: Array,
         fit: Array,
         *,
+        usual: float,
         trusted: Array | None = None,
         through: Callable[[Array], Array] = lambda pattern: pattern,
     ) -> float:
         """Return the weight 0–1 of the fit at which its average with the start errs least.
 
         With the distance D = ‖fit − start‖² and the excess X of the fit's squared error over that
-        of the start, it is (D − X) / 2D; X is taken one standard error greater than it is measured.
+        of the start, it is (D − X) / 2D, as far as that can be told: in a small picture, or where
+        both are alike, chance has a part in X. The usual weight, which is within `SPREAD` of the
+        best, takes that part.
 
         Args:
             noisy: H×W×C with white noise and the probe, of which both estimates were made; and what
                 was done to it since.
             start: H×W×C, an estimate of what `noisy` is without noise.
             fit: H×W×C, another.
+            usual: the weight without a measurement.
             trusted: bool H×W×C, what counts; all by default.
             through: what was done to `noisy` since, linear.
         """
         chosen = slice(None) if trusted is None else trusted
-        power = float(np.mean(self.pattern[chosen].astype(np.float64) ** 2))
-        if power == 0:
-            return 0.0
-        noise_to_probe = (self.noise_std**2 + power) / power
         noisy, probe, start, fit = (
             values[chosen].astype(np.float64)
             for values in (noisy, through(self.pattern), start, fit)
         )
         change = fit - start
-        distance = float(np.mean(change**2))
-        if distance == 0:
-            return 0.0
+        distance = float(np.mean(change**2)) if change.size else 0.0
+        if distance == 0 or self.level == 0:
+            return usual
+        noise_to_probe = (self.noise_std**2 + self.level**2) / self.level**2
         seen = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
         excess = seen + 2 * noise_to_probe * float(np.mean(probe * change))
-        error = 2 * noise_to_probe * float(np.sqrt(distance * np.mean(probe**2) / change.size))
-        return min(1.0, max(0.0, (distance - excess - error) / (2 * distance)))
+        measured = (distance - excess) / (2 * distance)
+        variance = noise_to_probe**2 * float(np.mean(probe**2)) / (distance * change.size)
+        weight = usual + (measured - usual) * SPREAD**2 / (SPREAD**2 + variance)
+        return min(1.0, max(0.0, weight))
 
 
 def not_clipped(noisy: Array, estimate: Array, noise_std: float) -> Array:
-    """Return where the noise is as it was added, bool H×W×C; all, if that is hardly anywhere."""
-    everywhere = np.ones(estimate.shape, bool)
+    """Return where the noise of a picture is as it was added, bool H×W×C."""
     if noisy.min() < 0 or noisy.max() > 1:
-        return everywhere
+        return np.ones(estimate.shape, bool)
     inner: Array = np.abs(estimate - 0.5) < 0.5 - INNER * noise_std
-    return inner if inner.mean() >= ENOUGH else everywhere
+    return inner

@@ -10,6 +10,7 @@ from skimage import data
 from dip_engine import InputError, Job, Settings, blur, restore
 from dip_engine.blind_kernel import find_kernel
 from dip_engine.deblurring import Deblurring
+from dip_engine.fit import Fitted
 from dip_engine.presets import Recipe
 from dip_engine.returning import Returning
 
@@ -98,6 +99,45 @@ def test_a_tile_smaller_than_the_kernel_is_weighted_by_all_of_it(monkeypatch):
         left = abs((kernel.sum(axis=0) * np.cos(turn * place)).sum())
         gains.append(float(seen.abs().max()) * (left**2 + 16 * 0.1**2) / left)
     assert gains[0] == pytest.approx(gains[1], rel=1e-3)
+
+
+def joined(smooth: float, share: float) -> tuple[Deblurring, float, np.ndarray, np.ndarray]:
+    """Join a start with a fit that is the truth and a share of the noise; return its weight too.
+
+    The noise of 10 levels is smoothed by `smooth` pixels.
+    """
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, (SIZE, SIZE)), smooth)
+    noise *= 10 / noise.std()
+    kernel, sharp = blur.gaussian(1.0), scene()
+    pixels = (ndimage.convolve(sharp, kernel, mode="nearest") + noise)[:, :, None] / 255
+    work = Deblurring(pixels.astype(np.float32), kernel, Settings(preset="fast"))
+    tile, radius = work.whole, kernel.shape[0] // 2
+    start = finished(work.start(tile, torch.device("cpu")))
+    fit = np.pad((sharp + share * noise).astype(np.float32) / 255, radius, mode="edge")
+    fitted = Fitted(torch.from_numpy(fit)[None, None], 1, None, 1, "")
+    result = work.join(tile, start, fitted)
+    change = work.fit_alone(tile, fitted) - start
+    return work, float(((result - start) * change).sum() / (change**2).sum()), start, result
+
+
+def finished(steps):
+    returning = Returning(steps)
+    for _ in returning:
+        pass
+    return returning.value
+
+
+def test_a_better_fit_counts_and_one_that_learned_the_noise_does_not():
+    assert joined(0, 0.0)[1] > 0.9
+    assert joined(0, 0.9)[1] < 0.1
+
+
+def test_of_correlated_noise_nothing_is_fitted():
+    work, _, start, result = joined(0.7, 0.9)
+    assert work.noise is not None
+    assert work.noise.kind == "correlated"
+    assert work.recipe.iterations == 1
+    np.testing.assert_array_equal(result, start)
 
 
 @pytest.mark.slow

@@ -124,10 +124,9 @@ def _verdict(row: Row) -> str:
 
 
 def _article(row: Row, table: Table) -> str:
-    simple = table.simple_title
     about = f"{row['psnr']:.2f} dB, {row['iterations']} iterations, {row['stop_reason']}"
     captions = {
-        "input": f"{simple}, {row['psnr_simple']:.2f} dB" if simple == "input" else "input",
+        "input": "input",
         "result": f"result, {row['psnr']:.2f} dB",
         "truth": "truth",
     }

@@ -64,7 +64,7 @@ class Section:
     @property
     def means(self) -> dict[str, float | None]:
         """Return the mean of each column, None where a picture has no value."""
-        return {name: _mean([row[name] for row in self.measured]) for _, name, _ in COLUMNS}
+        return {name: _mean([row.get(name) for row in self.measured]) for _, name, _ in COLUMNS}
 
 
 def sections(rows: Iterable[Row], data: Path) -> list[Section]:
@@ -83,7 +83,7 @@ def cells(values: Row | dict[str, float | None]) -> list[str]:
     """Return the values of `COLUMNS` as text, – for None."""
     texts = []
     for _, name, form in COLUMNS:
-        value = values[name]
+        value = values.get(name)
         texts.append("–" if value is None else format(value, form))
     return texts
 
