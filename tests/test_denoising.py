@@ -1,0 +1,66 @@
+"""What a fit counts beside the non-local estimate, where a probe cannot judge all of the noise."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from dip_engine.denoising import Denoising
+from dip_engine.fit import Fitted
+from dip_engine.job import Settings
+from dip_engine.noise import Noise
+
+SETTINGS = Settings(preset="fast", threads=1)
+SIDE = 96
+STD = 0.1
+
+
+def smooth(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    return ndimage.gaussian_filter(pixels, (sigma, sigma, 0)).astype(np.float32)
+
+
+def noise(sigma: float = 0.0) -> np.ndarray:
+    white = np.random.default_rng(1).normal(0, 1, (SIDE, SIDE, 1))
+    kept = ndimage.gaussian_filter(white, (sigma, sigma, 0))
+    return STD * kept / kept.std()
+
+
+def fitted(pixels: np.ndarray) -> Fitted:
+    planes = pixels.transpose(2, 0, 1).astype(np.float32)
+    return Fitted(torch.from_numpy(np.ascontiguousarray(planes))[None], 1, None, 1, "")
+
+
+def test_correlated_noise_is_not_probed_and_a_fit_that_missed_the_picture_is_left() -> None:
+    ramp = np.linspace(0.3, 0.7, SIDE)[:, None, None] * np.ones((1, SIDE, 1))
+    work = Denoising((ramp + noise(1.5)).astype(np.float32), SETTINGS)
+    assert work.shuffled
+    assert work.probe is None
+    start = smooth(work.pixels, 1.0)
+    near, far = start + np.float32(0.01), start * 0 + np.float32(0.5)
+    change = work.join(work.whole, start, fitted(near)) - start
+    assert change.mean() == pytest.approx(0.01 * work.recipe.share, rel=0.1)
+    np.testing.assert_allclose(work.join(work.whole, start, fitted(far)), start, atol=0.02)
+
+
+@pytest.mark.parametrize("bright", [0, 2, 24, 48])
+def test_noise_that_was_cut_off_does_not_speak_for_the_fit(bright: int) -> None:
+    """Stars on a black sky, where most of the noise is gone: only the bright rows tell anything."""
+    truth = np.zeros((SIDE, SIDE, 1))
+    truth[:bright] = 0.5 + 0.2 * np.sin(np.arange(SIDE) * 1.2)[None, :, None]
+    noisy = np.clip(truth + noise(), 0, 1).astype(np.float32)
+    work = Denoising(noisy, SETTINGS, known=Noise(STD, "white"))
+    start, fit = smooth(work.pixels, 0.5), smooth(work.pixels, 3.0)
+    change = work.fit_alone(work.whole, fitted(fit)) - start
+    result = work.join(work.whole, start, fitted(fit))
+    weight = float(((result - start) * change).sum() / (change**2).sum())
+    rows = slice(1, bright - 2)
+    best = ((truth - start) * change)[rows].sum() / (change[rows] ** 2).sum() if bright > 4 else 0.0
+    assert weight < max(0.0, best) + (0.1 if bright > 4 else work.recipe.share + 0.01)
+
+
+def test_nothing_is_probed_where_nothing_is_joined() -> None:
+    pixels = np.clip(0.5 + noise(), 0, 1).astype(np.float32)
+    alone = Denoising(pixels, Settings(preset="fast", fit_only=True))
+    assert alone.probe is None
+    np.testing.assert_array_equal(alone.pixels, pixels)
+    assert Denoising(pixels, SETTINGS).probe is not None
