@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -31,9 +32,9 @@ CONTEXT = 64  # pixels around a hole that the fit learns from, at least
 class Inpainting(Work):
     """The white part of a mask is filled; everything else comes back as it was.
 
-    Only tiles with holes are worked on. Held-out pixels decide how much of the fit and how much
-    of the biharmonic fill goes into the result; in a large hole the fit alone counts, because a
-    biharmonic fill is a blur there.
+    Only tiles with holes are worked on. Held-out pixels decide how much of the biharmonic fill, of
+    the turns of the non-local estimate and of the fit goes into the result; in a large hole the fit
+    alone counts, because a biharmonic fill is a blur there.
 
     Args:
         pixels: float32 H×W×C, 0–1.
@@ -65,6 +66,7 @@ class Inpainting(Work):
         self.hole = hole
         self._choose = cache(self._choose_held)
         self.seed = settings.seed
+        self._guesses: dict[Tile, Array] = {}  # of the tile in work
         area = region_of_interest(mask, max(CONTEXT, round(2 * hole)))
         self.tiles = [
             tile for tile in plan_tiles(area, self.side, OVERLAP) if tile.cut(missing).any()
@@ -81,21 +83,24 @@ class Inpainting(Work):
         return np.where(self.missing[:, :, None], mean, self.pixels).astype(np.float32)
 
     def start(self, tile: Tile, device: torch.device) -> Start:
+        """Fill the holes; beside, guess what is held out, for the weighing."""
         yield 0.0
-        pixels = tile.cut(self.pixels)
-        hidden = tile.cut(self.missing) | self.held_pixels(tile)
-        smooth = classical.fill(pixels, hidden)
+        pixels, missing = tile.cut(self.pixels), tile.cut(self.missing)
+        held = self.held_pixels(tile)
+        smooth = classical.fill(pixels, missing | held)
         if self.hole > TEXT_HOLES:
+            self._guesses = {tile: smooth}
             return smooth
-        known = to_tensor((~hidden).astype(np.float32), device)
-        measured = to_tensor(pixels, device)
-
-        def agree(picture: Tensor, _level: float) -> Tensor:
-            return known * measured + (1 - known) * picture
-
         levels = falling(FIRST_LEVEL, LAST_LEVEL, self.recipe.turns)
-        estimate = yield from plug_and_play(to_tensor(smooth, device), levels, agree)
-        return to_array(agree(estimate, 0.0))
+        guess = yield from _turns(smooth, pixels, missing | held, levels, device)
+        if not held.any():
+            return guess
+        # Where nothing is alike, the smooth fill is better.
+        share = self._measured(tile, guess, smooth)
+        self._guesses = {tile: guess + share * (smooth - guess)}
+        guess = yield from _turns(guess, pixels, missing, levels[-1:], device)
+        start: Array = guess + share * (classical.fill(pixels, missing) - guess)
+        return start
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         known = (~tile.cut(self.unknown)).astype(np.float32)
@@ -103,20 +108,23 @@ class Inpainting(Work):
 
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         fit = to_array(fitted.picture)
-        return start + self._weight(tile, start, fit) * (fit - start)
+        return start + self._weight(tile, fit) * (fit - start)
 
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
         held = self.held_pixels(tile)
         if not held.any():
             return None
-        difference = self.join(tile, start, fitted)[held] - tile.cut(self.pixels)[held]
-        return float(np.mean(difference**2))
+        guess = self.join(tile, self._guesses[tile], fitted)
+        return float(np.mean((guess[held] - tile.cut(self.pixels)[held]) ** 2))
 
-    def _weight(self, tile: Tile, start: Array, fit: Array) -> Array | float:
-        held = self.held_pixels(tile)
-        if self.hole > TEXT_HOLES or not held.any():
+    def _weight(self, tile: Tile, fit: Array) -> Array | float:
+        if self.hole > TEXT_HOLES or not self.held_pixels(tile).any():
             return 1.0
-        return weight_map(tile.cut(self.pixels), start, fit, held, REGION)
+        return self._measured(tile, self._guesses[tile], fit)
+
+    def _measured(self, tile: Tile, one: Array, other: Array) -> Array:
+        """Return how much of the other estimate held-out pixels would take, region by region."""
+        return weight_map(tile.cut(self.pixels), one, other, self.held_pixels(tile), REGION)
 
     def held_pixels(self, tile: Tile) -> Array:
         return self._choose(tile)
@@ -137,6 +145,20 @@ class Inpainting(Work):
                 return held
         single: Array = np.less(random.random(missing.shape), self.recipe.hold_out)
         return single & ~unknown
+
+
+def _turns(
+    filled: Array, pixels: Array, hidden: Array, levels: Sequence[float], device: torch.device
+) -> Start:
+    """Take turns between the non-local estimate and the pixels that are not hidden."""
+    known = to_tensor((~hidden).astype(np.float32), device)
+    measured = to_tensor(pixels, device)
+
+    def agree(picture: Tensor, _level: float) -> Tensor:
+        return known * measured + (1 - known) * picture
+
+    estimate = yield from plug_and_play(to_tensor(filled, device), levels, agree)
+    return to_array(agree(estimate, 0.0))
 
 
 def _moved_holes(

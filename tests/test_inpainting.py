@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from dip_engine import Job, MaskError, Settings, restore
+from dip_engine import Job, MaskError, Settings, classical, restore
 from dip_engine.inpainting import Inpainting
 
 FAST = {"iterations": 5, "threads": 1, "device": "cpu", "dtype": "float32", "deterministic": True}
@@ -114,3 +115,30 @@ def test_a_picture_of_which_nothing_is_left_is_refused(tmp_path):
         restore(job)
     assert "transparent" in caught.value.hint
     assert not (tmp_path / "out.npy").exists()
+
+
+def scattered(pixels: np.ndarray) -> Inpainting:
+    mask = np.less(np.random.default_rng(2).random(pixels.shape[:2]), 0.5)
+    return Inpainting(pixels, mask.astype(np.float32), Settings(preset="fast"))
+
+
+def test_the_start_knows_what_the_fit_is_weighed_on_and_the_guess_does_not():
+    work = scattered(picture())
+    (tile,) = work.tiles
+    start = value_of(work.start(tile, torch.device("cpu")))
+    held, pixels = work.held_pixels(tile), tile.cut(work.pixels)
+    assert held.sum() > 10
+    np.testing.assert_allclose(start[held], pixels[held], atol=1e-6)
+    errors = np.abs(work._guesses[tile] - pixels)[held]
+    assert 0.001 < errors.mean() < 0.05
+
+
+def test_where_nothing_is_alike_the_smooth_fill_counts():
+    noise = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(96, 96)), 1.3)
+    pixels = (0.5 + 0.12 * noise / noise.std()).clip(0, 1)[:, :, None].astype(np.float32)
+    work = scattered(pixels)
+    (tile,) = work.tiles
+    smooth = classical.fill(pixels, work.missing)
+    start = value_of(work.start(tile, torch.device("cpu")))
+    errors = [np.mean((tile.cut(x) - tile.cut(pixels)) ** 2) for x in (smooth, start)]
+    assert errors[1] < 1.1 * errors[0]
