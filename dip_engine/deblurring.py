@@ -84,8 +84,8 @@ class Deblurring(Work):
         if self.recipe.probe and not settings.fit_only:
             if self.noise.kind == "white":
                 self.add_probe(self.noise.std, settings.seed)
-            elif not self.recipe.share:  # nothing tells what a fit is worth: the start stands
-                self.recipe = replace(self.recipe, iterations=1)
+            else:  # nothing tells what a fit is worth: the start stands
+                self.recipe = replace(self.recipe, iterations=1, share=0.0)
         self._large: dict[Tile, Tensor] = {}
         self._blurred: dict[Tile, Array] = {}
         if min(pixels.shape[:2]) < self.side_of_kernel:

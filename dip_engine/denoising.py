@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from dip_engine.fit import Fitted
 from dip_engine.job import Settings
@@ -21,6 +22,8 @@ from dip_engine.work import Start, Work, to_array, to_tensor
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_LOOKS = 1500  # of the blind-spot network at a pixel
+CORRELATED_SHARE = 0.25  # of the fit beside the start, where neighbours share their noise
+DETAIL = 7  # pixels, see `detail`
 UNEVEN, WEAK_NOISE = 2.0, 6 / 255  # see `usual_level`
 
 
@@ -91,19 +94,19 @@ class Denoising(Work):
         fit = self.fit_alone(tile, fitted)
         return start + self._weight(tile, start, fit) * (fit - start)
 
-    def _weight(self, tile: Tile, start: Array, fit: Array) -> float:
-        """Return 0–1: how much the fit counts beside the start."""
+    def _weight(self, tile: Tile, start: Array, fit: Array) -> Array | float:
+        """Return 0–1, h×w×1 or for all: how much the fit counts beside the start."""
         if not self.recipe.probe:
             return self.recipe.share
         noisy = tile.cut(self.pixels)
         # What a fit misses of the picture it has not learned yet.
         missed = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
-        usual = self.recipe.share * min(1.0, max(0.0, 1 - 2 * missed / self.noise_std**2))
-        if (
-            self.probe is None
-        ):  # nothing tells how much of correlated noise an estimate lets through
-            return usual
+        mature = min(1.0, max(0.0, 1 - 2 * missed / self.noise_std**2))
+        if self.probe is None:
+            # A fit takes correlated noise for detail, above all where there is none.
+            return CORRELATED_SHARE * mature * detail(start, self.noise_std)
         trusted = not_clipped(tile.cut(self.measured), start, self.noise_std)
+        usual = self.recipe.share * mature
         return self.probe.cut(tile).weigh(noisy, start, fit, usual=usual, trusted=trusted)
 
     def finish(self, result: Array) -> Array:
@@ -119,6 +122,20 @@ def usual_level(flat_std: float) -> float:
     is high already is believed: it may be texture.
     """
     return max(flat_std, min(UNEVEN * flat_std, WEAK_NOISE))
+
+
+def detail(estimate: Array, noise_std: float) -> Array:
+    """Return 0–1, h×w×1: how much detail there is beside noise of a level, as Wiener's filter asks.
+
+    Args:
+        estimate: h×w×C, without noise.
+        noise_std: of the noise that was in it.
+    """
+    size = (DETAIL, DETAIL, 0)
+    mean = ndimage.uniform_filter(estimate, size)
+    variance = ndimage.uniform_filter((estimate - mean) ** 2, size).mean(axis=2, keepdims=True)
+    share: Array = variance / (variance + noise_std**2)
+    return share
 
 
 def quarters(pixels: Array) -> Array:

@@ -79,7 +79,7 @@ _BLIND = Recipe(
     gain=2e-4,  # of an error that is nearly all noise
     twice=True,
     probe=True,
-    share=0.25,
+    share=0.1,
 )
 # A short fit must not slow down early: its cosine ends high.
 _FILL = Recipe("up", 500, cosine=True, floor=0.3, patience=150, turns=12)
@@ -105,7 +105,7 @@ _DEBLUR = Recipe(
     patience=0,
     turns=6,
     probe=True,
-    share=0.0,
+    share=0.1,
 )
 # Both are shown a picture instead of noise: the net sees it at full size.
 _FLASH = Recipe(

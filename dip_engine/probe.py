@@ -9,6 +9,7 @@ even a whole fit can be judged.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 STRENGTH = 0.1  # of the noise, in a tile of 256×256 pixels; it adds 0.5 % to the noise
 USUAL_SIZE = 256 * 256
-SPREAD = 0.25  # of the best weights of fits of one kind
 INNER = 2.0  # levels of the noise from the ends of the scale: nearer, clipping changes the noise
 
 
@@ -84,15 +84,15 @@ class Probe:
 
         With the distance D = ‖fit − start‖² and the excess X of the fit's squared error over that
         of the start, it is (D − X) / 2D, as far as that can be told: in a small picture, or where
-        both are alike, chance has a part in X. The usual weight, which is within `SPREAD` of the
-        best, takes that part.
+        both are alike, chance has a part in X. What is returned is the mean of the weights that go
+        with what was measured, if small ones are usual and great ones rare (an exponential prior).
 
         Args:
             noisy: H×W×C with white noise and the probe, of which both estimates were made; and what
                 was done to it since.
             start: H×W×C, an estimate of what `noisy` is without noise.
             fit: H×W×C, another.
-            usual: the weight without a measurement.
+            usual: the weight without a measurement, the mean of many such fits.
             trusted: bool H×W×C, what counts; all by default.
             through: what was done to `noisy` since, linear.
         """
@@ -110,8 +110,16 @@ class Probe:
         excess = seen + 2 * noise_to_probe * float(np.mean(probe * change))
         measured = (distance - excess) / (2 * distance)
         variance = noise_to_probe**2 * float(np.mean(probe**2)) / (distance * change.size)
-        weight = usual + (measured - usual) * SPREAD**2 / (SPREAD**2 + variance)
-        return min(1.0, max(0.0, weight))
+        return _expected(measured, math.sqrt(variance), usual)
+
+
+def _expected(measured: float, error: float, usual: float) -> float:
+    """Return the mean weight if its density is exp(−w/usual − (w−measured)²/2error²), w in 0–1."""
+    if usual <= 0:
+        return 0.0
+    weights = np.linspace(0, 1, 1001)
+    likely = -weights / usual - (weights - measured) ** 2 / (2 * max(error, 1e-3) ** 2)
+    return float(np.average(weights, weights=np.exp(likely - likely.max())))
 
 
 def not_clipped(noisy: Array, estimate: Array, noise_std: float) -> Array:

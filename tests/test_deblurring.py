@@ -101,10 +101,11 @@ def test_a_tile_smaller_than_the_kernel_is_weighted_by_all_of_it(monkeypatch):
     assert gains[0] == pytest.approx(gains[1], rel=1e-3)
 
 
-def joined(smooth: float, share: float) -> tuple[Deblurring, float, np.ndarray, np.ndarray]:
-    """Join a start with a fit that is the truth and a share of the noise; return its weight too.
+def joined(smooth: float, better: float) -> tuple[Deblurring, float, np.ndarray, np.ndarray]:
+    """Join a start with a fit that is it and a part of its error, or of the noise; with the weight.
 
-    The noise of 10 levels is smoothed by `smooth` pixels.
+    The noise of 10 levels is smoothed by `smooth` pixels. `better` is from 1, the truth, to −1, all
+    of the noise learned.
     """
     noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, (SIZE, SIZE)), smooth)
     noise *= 10 / noise.std()
@@ -113,7 +114,9 @@ def joined(smooth: float, share: float) -> tuple[Deblurring, float, np.ndarray, 
     work = Deblurring(pixels.astype(np.float32), kernel, Settings(preset="fast"))
     tile, radius = work.whole, kernel.shape[0] // 2
     start = finished(work.start(tile, torch.device("cpu")))
-    fit = np.pad((sharp + share * noise).astype(np.float32) / 255, radius, mode="edge")
+    added = (work.pixels - pixels)[:, :, 0] + noise / 255  # with the probe, as a fit would see it
+    change = better * (sharp / 255 - start[:, :, 0]) if better > 0 else -better * added
+    fit = np.pad(start[:, :, 0] + change.astype(np.float32), radius, mode="edge")
     fitted = Fitted(torch.from_numpy(fit)[None, None], 1, None, 1, "")
     result = work.join(tile, start, fitted)
     change = work.fit_alone(tile, fitted) - start
@@ -128,12 +131,12 @@ def finished(steps):
 
 
 def test_a_better_fit_counts_and_one_that_learned_the_noise_does_not():
-    assert joined(0, 0.0)[1] > 0.9
-    assert joined(0, 0.9)[1] < 0.1
+    assert joined(0, 1.0)[1] > 0.3
+    assert joined(0, -0.9)[1] < 0.1
 
 
 def test_of_correlated_noise_nothing_is_fitted():
-    work, _, start, result = joined(0.7, 0.9)
+    work, _, start, result = joined(0.7, -0.9)
     assert work.noise is not None
     assert work.noise.kind == "correlated"
     assert work.recipe.iterations == 1

@@ -77,8 +77,8 @@ def test_the_fewer_pixels_the_nearer_to_the_usual_weight() -> None:
         first, second = _smooth(noisy, 0.8), _smooth(noisy, 1.2)
         weights = [_weigh(probe, noisy, first, second, usual=usual) for usual in (0.3, 0.7)]
         changes.append(weights[1] - weights[0])
-    assert 0.4 >= changes[0] > changes[1] > changes[2] > 0
-    assert changes[2] < 0.1
+    assert changes[0] > 0.1
+    assert 0 < changes[2] < 0.05
 
 
 def test_black_borders_do_not_change_the_measure() -> None:
