@@ -23,7 +23,7 @@ from dip_engine.device import choose_format
 from dip_engine.errors import InputError
 from dip_engine.fit import Fitted
 from dip_engine.job import Job, Settings
-from dip_engine.noise import Noise, estimate_noise
+from dip_engine.noise import estimate_noise
 from dip_engine.operators import Blur, spread
 from dip_engine.plug_and_play import falling, linear_agreement, plug_and_play
 from dip_engine.presets import recipe_for
@@ -76,13 +76,13 @@ class Deblurring(Work):
         super().__init__(pixels, recipe_for("deblur", settings), settings)
         noise = estimate_noise(to_tensor(pixels)[0])
         std = noise.std if settings.noise_std is None else settings.noise_std
-        self.noise = Noise(max(std, LEAST_NOISE), noise.kind)
+        self.noise = replace(noise, std=max(std, LEAST_NOISE))
         self.kernel = kernel
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
         if self.recipe.probe and not settings.fit_only:
-            if self.noise.kind == "white":
+            if self.noise.kind == "white" and not self.noise.alike:
                 self.add_probe(self.noise.std, settings.seed)
             else:  # nothing tells what a fit is worth: the start stands
                 self.recipe = replace(self.recipe, iterations=1, share=0.0)

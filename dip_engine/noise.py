@@ -26,6 +26,7 @@ _QUANTUM = 4 / 255  # nearer to the ends than this a patch is taken to be satura
 _BLOCK = 16  # pixels
 _FLAT_BLOCKS = 0.03  # of the blocks, in which the correlation of neighbours is measured
 _CORRELATION = 0.45  # of neighbours, from which on noise is not white
+_ALIKE = 0.5  # variance of the mean of three channels to theirs; a third where each errs by itself
 _STRONG_NOISE = 11 / 255  # drowns the texture of flat blocks: there,
 _STRONG_CORRELATION = 0.2  # this much is enough
 
@@ -38,10 +39,12 @@ class Noise:
         std: its standard deviation on the 0–1 scale, before clipping; 0 for a flat picture.
         kind: `white` if neighbouring pixels err independently, `correlated` if they err alike,
             as after demosaicking, JPEG compression or resizing.
+        alike: the channels of a pixel err alike, as in a JPEG whose colour is subsampled.
     """
 
     std: float
     kind: Literal["white", "correlated"]
+    alike: bool = False
 
 
 def estimate_noise(pixels: torch.Tensor) -> Noise:
@@ -59,9 +62,20 @@ def estimate_noise(pixels: torch.Tensor) -> Noise:
     )
     limit = _STRONG_CORRELATION if flat_std > _STRONG_NOISE else _CORRELATION
     if correlation > limit:
-        return Noise(flat_std, "correlated")
+        return Noise(flat_std, "correlated", _err_alike(channels))
     variances = [_white_variance(channel, clipped) for channel in channels]
-    return Noise(math.sqrt(sum(variances) / len(variances)), "white")
+    return Noise(math.sqrt(sum(variances) / len(variances)), "white", _err_alike(channels))
+
+
+def _err_alike(channels: torch.Tensor) -> bool:
+    """Tell whether the noise of a picture C×H×W is mostly gray."""
+    if len(channels) == 1 or min(channels.shape[1:]) < 3:
+        return False
+    detail = channels.diff(n=2, dim=1).diff(n=2, dim=2)  # slopes go, noise stays
+    flat = detail.square().mean(0).flatten()
+    flat = flat <= flat.median()
+    gray, each = detail.mean(0).flatten()[flat], detail.flatten(1)[:, flat]
+    return float(gray.square().mean()) > _ALIKE * float(each.square().mean())
 
 
 def _white_variance(channel: torch.Tensor, clipped: bool) -> float:

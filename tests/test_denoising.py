@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
+from skimage import data
 
+from dip_engine import Job, restore
 from dip_engine.denoising import CORRELATED_SHARE, Denoising, quarters
 from dip_engine.fit import Fitted
 from dip_engine.job import Settings
-from dip_engine.noise import Noise
+from dip_engine.noise import Noise, estimate_noise
+from dip_engine.work import to_tensor
 
 SETTINGS = Settings(preset="fast", threads=1)
 SIDE = 96
@@ -67,3 +71,21 @@ def test_nothing_is_probed_where_nothing_is_joined() -> None:
     assert alone.probe is None
     np.testing.assert_array_equal(alone.pixels, pixels)
     assert Denoising(pixels, SETTINGS).probe is not None
+
+
+@pytest.mark.parametrize(("subsampling", "alike"), [(0, False), (2, True)])
+def test_a_jpeg_whose_colour_is_subsampled_is_denoised_as_well(tmp_path, subsampling, alike):
+    """Its channels err alike, which a probe that differs in each of them would not see."""
+    truth = data.chelsea()[60:156, 100:196]
+    noisy = truth + np.random.default_rng(0).normal(0, 25, truth.shape)
+    picture = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+    picture.save(tmp_path / "in.jpg", quality=95, subsampling=subsampling)
+    given = np.asarray(Image.open(tmp_path / "in.jpg"))
+    pixels = given.astype(np.float32) / 255
+    assert (Denoising(pixels, SETTINGS).probe is None) == alike
+    assert estimate_noise(to_tensor(pixels)[0]).alike == alike
+    assert not estimate_noise(to_tensor(pixels[..., :1])[0]).alike
+    restore(Job("denoise", tmp_path / "in.jpg", tmp_path / "out.png", settings=SETTINGS))
+    restored = np.asarray(Image.open(tmp_path / "out.png"))
+    errors = [float(np.mean((x.astype(float) - truth) ** 2)) for x in (given, restored)]
+    assert errors[1] < errors[0] / 3
