@@ -197,11 +197,11 @@ class Job:
             raise InputError(
                 f"{self.input} does not tell its colours: any colour of the right lightness gives "
                 "the same gray.",
-                "Paint some strokes of colour on a copy and give it as the second picture.",
+                "Paint some strokes of colour on a copy and give it with --guide.",
             )
         raise InputError(
             f"The task {self.task} needs a second picture: the {task.guide_title}.",
-            "Give it too, of the same size.",
+            "Give it with --guide, of the same size.",
         )
 
     @classmethod

@@ -84,7 +84,7 @@ def mask_from_alpha(picture: Picture) -> Array:
         MaskError: it has no alpha channel, or nothing or everything is transparent.
     """
     if picture.alpha is None:
-        hint = "Give a mask file, or erase to transparency what is to be restored."
+        hint = "Give one (--mask, --mask-color), or erase to transparency what is to be restored."
         raise MaskError("The picture has no alpha channel to take the mask from.", hint)
     return _checked(picture.alpha == 0, "wholly transparent")
 

@@ -101,7 +101,10 @@ def _jpeg(given: Given) -> Work:
             "If it was compressed, tell how strongly with --quality.",
         )
     if quality >= 95:
-        given.warnings.append(f"JPEG quality {quality}: there is little to restore.")
+        given.warnings.append(
+            f"JPEG quality {quality}: there is little to restore. If it was lower once, tell it "
+            "with --quality."
+        )
     return JpegRestoration(given.pixels, quality, settings)
 
 
