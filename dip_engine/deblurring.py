@@ -82,7 +82,7 @@ class Deblurring(Work):
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
         if self.recipe.probe and not settings.fit_only:
-            if self.noise.kind == "white" and not self.noise.alike:
+            if self.noise.independent:
                 self.add_probe(self.noise.std, settings.seed)
             else:  # nothing tells what a fit is worth: the start stands
                 self.recipe = replace(self.recipe, iterations=1, share=0.0)
@@ -131,9 +131,10 @@ class Deblurring(Work):
         """Average both, weighed where the blur has left something of the picture."""
         weight = self.recipe.share
         if self.probe is not None:
+            emphasis = self._emphasis(tile, torch.device("cpu"))
 
             def emphasised(pixels: Array) -> Array:
-                return to_array(self._emphasis(tile, torch.device("cpu"))(to_tensor(pixels)))
+                return to_array(emphasis(to_tensor(pixels)))
 
             blurred = to_array(self._operator(tile, fitted.picture.device)(fitted.picture))
             weight = self.probe.cut(tile).weigh(

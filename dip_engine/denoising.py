@@ -72,7 +72,7 @@ class Denoising(Work):
             if settings.iterations is None:
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
         joined = probed and not settings.fit_only
-        if joined and recipe.probe and noise.std and noise.kind == "white" and not noise.alike:
+        if joined and recipe.probe and noise.std and noise.independent:
             self.add_probe(noise.std, settings.seed)
         if not self.noise_std and not settings.fit_only:  # nothing is joined to the start
             self.recipe = replace(self.recipe, iterations=1)

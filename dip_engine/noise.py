@@ -46,6 +46,11 @@ class Noise:
     kind: Literal["white", "correlated"]
     alike: bool = False
 
+    @property
+    def independent(self) -> bool:
+        """True if each value errs by itself, as a probe needs it."""
+        return self.kind == "white" and not self.alike
+
 
 def estimate_noise(pixels: torch.Tensor) -> Noise:
     """Estimate the noise of a picture, the mean over its channels.
@@ -60,11 +65,12 @@ def estimate_noise(pixels: torch.Tensor) -> Noise:
     correlation = sum(covariance for _, covariance in flat) / max(
         sum(variance for variance, _ in flat), 1e-12
     )
+    alike = _err_alike(channels)
     limit = _STRONG_CORRELATION if flat_std > _STRONG_NOISE else _CORRELATION
     if correlation > limit:
-        return Noise(flat_std, "correlated", _err_alike(channels))
+        return Noise(flat_std, "correlated", alike)
     variances = [_white_variance(channel, clipped) for channel in channels]
-    return Noise(math.sqrt(sum(variances) / len(variances)), "white", _err_alike(channels))
+    return Noise(math.sqrt(sum(variances) / len(variances)), "white", alike)
 
 
 def _err_alike(channels: torch.Tensor) -> bool:

@@ -69,7 +69,7 @@ class Work:
         return self.measured
 
     def add_probe(self, noise_std: float, seed: int) -> None:
-        """Let a probe tell what the fit of each tile is worth; the noise must be white."""
+        """Let a probe tell what the fit of each tile is worth; see `Noise.independent`."""
         size = max(tile.height * tile.width for tile in self.tiles)
         self.probe = Probe.make(self.measured, noise_std, seed, size)
         self.pixels = self.measured + self.probe.pattern

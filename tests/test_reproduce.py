@@ -205,6 +205,7 @@ def test_the_page_shows_pictures_that_are_there(lab: Lab) -> None:
     save(lab.data / "set5_x4" / "bird_GT.png", flat(TRUTH, 64, 64, 3))
     save(lab.data / "jpeg" / "owl.bmp", flat(TRUTH, 32, 32))
     assert lab.run().exit_code == 0
+    assert "input, 22.11 dB" in (lab.out / "report.html").read_text()
     names = re.findall(r'(?:src|href)="([^#"]+)"', (lab.out / "report.html").read_text())
     assert len(names) == 5 * 3 * 2  # input, result and truth, each with a link
     assert all((lab.out / name).is_file() for name in names)

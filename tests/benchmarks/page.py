@@ -125,8 +125,9 @@ def _verdict(row: Row) -> str:
 
 def _article(row: Row, table: Table) -> str:
     about = f"{row['psnr']:.2f} dB, {row['iterations']} iterations, {row['stop_reason']}"
+    simple = row.get("psnr_simple") if table.simple_title == "input" else None
     captions = {
-        "input": "input",
+        "input": "input" if simple is None else f"input, {simple:.2f} dB",
         "result": f"result, {row['psnr']:.2f} dB",
         "truth": "truth",
     }
