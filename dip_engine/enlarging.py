@@ -59,14 +59,15 @@ class Enlarging(Work):
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         """Keep the detail the fit found, and what the small picture says about everything coarser.
 
-        The fit counts by the share of the small picture's variance that it explains: one that was
-        cut short is nearly all start. Back-projection (Irani and Peleg 1991) then adds the
-        enlarged rest y − A(x).
+        The fit counts by its usual share, and by how much of the small picture's variance it
+        explains: one that was cut short is nearly all start. Back-projection (Irani and Peleg 1991)
+        then adds the enlarged rest y − A(x).
         """
         small, fit = tile.cut(self.pixels), to_array(fitted.picture)
         unexplained = float(np.mean((small - self._reduced(fit)) ** 2))
         explained = 1 - unexplained / max(float(small.var(axis=(0, 1)).mean()), 1e-9)
-        picture = start + min(1.0, max(0.0, explained)) * (fit - start)
+        weight = self.recipe.share * min(1.0, max(0.0, explained))
+        picture = start + weight * (fit - start)
         for _ in range(BACK_PROJECTIONS):
             rest = small - self._reduced(picture)
             picture = picture + classical.enlarge(rest, self.factor)
