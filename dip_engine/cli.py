@@ -109,6 +109,7 @@ def restore(
     if uncertainty is not None and uncertainty.absolute() == output.absolute():
         raise click.UsageError("--uncertainty and OUT name the same file.")
     targets = [output] if uncertainty is None else [output, uncertainty]
+    _check_input(picture)
     for target in targets:
         _check_output(picture, target, force=force)
     try:
@@ -189,6 +190,7 @@ def compare(
     except InputError as error:
         raise click.UsageError(str(error)) from error
     curves.require_matplotlib()
+    _check_input(picture)
     try:
         comparison = Comparison(job, networks, truth)
         with new_folder(output, comparison_page.FILES, force=force) as folder:
@@ -246,6 +248,15 @@ def samples(folder: Path, sigma: float) -> None:
 
 
 cli.add_command(install_gimp_plugin)
+
+
+def _check_input(picture: Path) -> None:
+    """Refuse what cannot be opened before an engine is started for it."""
+    from dip_engine.picture import opened
+
+    if not picture.is_dir():  # frames of a clip
+        with opened(picture):
+            pass
 
 
 def _check_output(picture: Path, output: Path, *, force: bool) -> None:
