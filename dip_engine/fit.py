@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dip_engine import networks
 from dip_engine.average import UNSEEN, Average
-from dip_engine.guard import GradientClip, RollBack, disturb
+from dip_engine.guard import GradientClip, RollBack, believed, disturb
 from dip_engine.operators import identity
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
@@ -133,7 +133,7 @@ def fit(
         if clip is not None:
             clip()
         optimiser.step()
-        average.add(shot.picture.detach(), shot.window, shot.counts)
+        average.add(shot.picture.detach(), shot.window, believed(problem, average, shot))
 
         if iteration % CHECK == 0 or iteration == recipe.iterations:
             loss_now = loss.item()

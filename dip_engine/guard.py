@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dip_engine.average import Average
+from dip_engine.average import UNSEEN, Average
+from dip_engine.problem import Problem
 from dip_engine.stopping import diverged
+from dip_engine.views import Shot
 
 ROLL_BACKS = 5
+MUCH_WORSE = 1.5  # times the squared error of the average
 
 
 class GradientClip:
@@ -28,6 +31,25 @@ class GradientClip:
         # What is not finite is left to the roll-back and must not spoil what comes after it.
         known = torch.full_like(norm, torch.inf) if self.mean is None else self.mean
         self.mean = torch.where(norm.isfinite(), mean, known)
+
+
+def believed(problem: Problem, average: Average, shot: Shot) -> Tensor | None:
+    """Return how much each value of an answer is to count in the average, like `Shot.counts`.
+
+    Now and then a step is too long, the answer to the next window is useless, and the step after
+    that leads back. The average would remember it for a thousand iterations: an answer that misses
+    far more of the dropped values than the average does there counts for nothing.
+    """
+    if shot.counts is None:
+        return None
+    where = (..., *shot.window)
+    weight = average.weight[where]
+    asked = shot.counts * (weight > 2 * UNSEEN)
+    observed = problem.observed[where]
+    shown = average.total[where] / weight
+    missed = (asked * (shot.picture.detach() - observed).square()).sum()
+    usual = (asked * (shown - observed).square()).sum()
+    return shot.counts * (missed <= MUCH_WORSE * usual)
 
 
 class RollBack:

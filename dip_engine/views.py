@@ -109,6 +109,8 @@ class BlindSpotView:
     ) -> None:
         self.noisy = noisy
         self.neighbours = _neighbour_mean(noisy)
+        # Without its mean, which would drive all weights alike, far larger steps stay stable.
+        self.mean = noisy.mean((2, 3), keepdim=True)
         self.crop = crop
         self.fresh = fresh
         self.dtype = dtype
@@ -118,7 +120,7 @@ class BlindSpotView:
         noisy = self.noisy[:, :, rows, columns]
         dropped = torch.rand(noisy.shape, generator=self.fresh, device=noisy.device) < DROPPED
         seen = torch.where(dropped, self.neighbours[:, :, rows, columns], noisy)
-        residual = self._turned(network, seen)
+        residual = self._turned(network, seen - self.mean)
         return Shot(_blur(seen) + residual, (rows, columns), dropped.float())
 
     def _window(self) -> Window:

@@ -9,12 +9,13 @@ import torch
 
 from dip_engine.average import Average
 from dip_engine.fit import Fitted, fit, hold_out, learning_rate
-from dip_engine.guard import ROLL_BACKS, GradientClip, RollBack
+from dip_engine.guard import ROLL_BACKS, GradientClip, RollBack, believed
 from dip_engine.job import Settings
-from dip_engine.networks import Up
+from dip_engine.networks import BlindSpot, Up
 from dip_engine.operators import Lanczos
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.problem import Problem
+from dip_engine.views import BlindSpotView, Shot
 
 TINY = {"width": 8, "scales": 2, "top": 8}
 RECIPE = Recipe("up", 60, build=TINY, average=0.9)
@@ -174,6 +175,36 @@ def test_roll_back_restores_weights_and_average_and_slows_down():
     for _ in range(ROLL_BACKS):
         guard.if_diverged(math.inf)
     assert guard.gave_up
+
+
+def test_a_useless_answer_does_not_count_and_a_fair_one_does():
+    problem = replace(problem_of(noisy(scene(), 0.1)), start=scene())
+    average = Average(problem, 0.9)
+    window = slice(0, 48), slice(0, 24)
+    dropped = torch.ones(1, 3, 48, 24)
+
+    def counts(error: float) -> torch.Tensor | None:
+        return believed(problem, average, Shot(scene()[..., :24] + error, window, dropped))
+
+    assert torch.equal(counts(3.0), dropped)  # there is nothing yet to compare it with
+    average.add(scene()[..., :24], window, dropped)
+    assert torch.equal(counts(0.05), dropped)
+    assert not counts(3.0).any()
+    assert believed(problem, average, Shot(scene(), (slice(0, 48), slice(0, 48)))) is None
+
+
+def test_the_blind_spot_network_is_not_shown_the_mean():
+    class Listener(BlindSpot):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return super().forward(x)
+
+    seen: list[torch.Tensor] = []
+    picture = noisy(scene(), 0.01) + torch.tensor([3.0, 0.0, -3.0]).reshape(1, 3, 1, 1)
+    view = BlindSpotView(picture, 48, fresh=torch.Generator().manual_seed(0), dtype=torch.float32)
+    shot = view.shoot(Listener())
+    assert seen[0].mean((2, 3)).abs().max() < 0.01
+    assert (shot.picture - picture).abs().max() < 1  # the answer has it again
 
 
 def test_gradients_are_cut_to_twice_their_mean():
