@@ -15,6 +15,7 @@ from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.probe import not_clipped
+from dip_engine.problem import Problem
 from dip_engine.stabilisation import Stabiliser, stabiliser_for
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
@@ -81,6 +82,13 @@ class Denoising(Work):
         noisy = to_tensor(tile.cut(self.pixels), device)[0]
         estimate = yield from nonlocal_estimate(noisy, self.noise_std, twice=self.recipe.twice)
         return to_array(estimate[None])
+
+    def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
+        problem = super().problem(tile, start, device)
+        if self.probe is None or not self.probe.level:
+            return problem
+        probe = self.probe.cut(tile)
+        return replace(problem, echo=to_tensor(probe.noise_to_probe * probe.pattern, device))
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
         if not self.noise_std:

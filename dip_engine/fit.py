@@ -12,26 +12,24 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dip_engine import networks
-from dip_engine.average import UNSEEN, Average
+from dip_engine.average import Average
+from dip_engine.best import Best, held_out_error, noise_learned, weighted_error
 from dip_engine.guard import GradientClip, RollBack, believed, disturb
-from dip_engine.operators import identity
+from dip_engine.optimiser import go_on, learning_rate, make_optimiser, set_rate
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
-from dip_engine.stopping import HeldOut
-from dip_engine.views import BlindSpotView, LatentView, View, Window
+from dip_engine.views import BlindSpotView, LatentView, View
 
 CHECK = 10  # iterations between two looks at the numbers; each look waits for the device
 CHECKPOINT = 50
-SGD_STEP = 100.0  # times that of Adam, which gives small gradients large steps
-SAMPLE = 250_000  # pixels on which the error of a large picture is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,8 @@ def fit(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     view = _view(problem, recipe, network, cpu, fresh, dtype)
     weight = problem.known if held is None else problem.known - held
-    optimiser = _optimiser([*network.parameters(), *_free(problem.operator)], recipe, device)
-    _go_on(warm, network=network, optimiser=optimiser)
+    optimiser = make_optimiser(network, problem.operator, recipe, device)
+    go_on(warm, network=network, optimiser=optimiser)
     average = Average(problem, recipe.average, with_spread=recipe.spread)
     clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(average, optimiser)
@@ -123,7 +121,7 @@ def fit(
     reason = "all iterations done"
 
     for iteration in range(1, recipe.iterations + 1):
-        rate = _set_rate(optimiser, roll_back.slower * learning_rate(recipe, iteration))
+        rate = set_rate(optimiser, roll_back.slower * learning_rate(recipe, iteration))
         disturb(network, relative=recipe.weight_noise, std=recipe.langevin * rate, generator=fresh)
 
         shot = view.shoot(network)
@@ -149,7 +147,7 @@ def fit(
                 roll_back.save()
             # A window is a small part of a large picture: that it got better shows in time.
             if not recipe.crop or iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
-                best.look(iteration, error)
+                best.look(iteration, error, noise_learned(problem, average, view))
 
         yield Step(iteration, loss_now, best.error, average.picture)
         if stop is not None and stop.is_set():
@@ -187,95 +185,6 @@ def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks
     return network
 
 
-def learning_rate(recipe: Recipe, iteration: int) -> float:
-    """Return the optimiser's step: constant, or 5 % warm-up from a tenth and then a cosine."""
-    rate = recipe.learning_rate
-    if not recipe.cosine:
-        return rate
-    warm = max(1.0, 0.05 * recipe.iterations)
-    if iteration < warm:
-        return rate * (0.1 + 0.9 * iteration / warm)
-    done = (iteration - warm) / max(1.0, recipe.iterations - warm)
-    wave = 0.5 * (1 + math.cos(math.pi * done))
-    return rate * (recipe.floor + (1 - recipe.floor) * wave)
-
-
-def weighted_error(
-    problem: Problem,
-    picture: Tensor,
-    weight: Tensor,
-    counts: Tensor | None,
-    window: Window,
-) -> Tensor:
-    """Return the mean squared error of A(picture) to y where `weight` (and `counts`) say so."""
-    observed = problem.observed
-    if problem.operator is identity:
-        observed = observed[:, :, window[0], window[1]]
-        weight = weight[:, :, window[0], window[1]]
-    weight = weight.expand_as(observed)
-    if counts is not None:
-        weight = weight * counts
-    difference = problem.operator(picture) - observed
-    if problem.tolerance is not None:
-        difference = difference - difference.clamp(-problem.tolerance, problem.tolerance)
-    if problem.emphasis is not None:
-        difference = problem.emphasis(difference)
-    return (weight * difference.square()).sum() / weight.sum().clamp_min(1e-12)
-
-
-def held_out_error(
-    problem: Problem, average: Average, held: Tensor | None, view: View
-) -> float | None:
-    """Return the mean squared error of the shown picture on values the loss did not use.
-
-    The blind-spot network needs no held-out values: its average holds, for each pixel, only
-    answers that were given without seeing it.
-    """
-    if isinstance(view, BlindSpotView):
-        # A sample is enough for a number, and the whole of a large picture would take longer
-        # than the iterations between two looks.
-        stride = max(1, math.isqrt(problem.height * problem.width // SAMPLE))
-        answered = average.weight[:, :, ::stride, ::stride] > 2 * UNSEEN
-        known = problem.known.expand_as(problem.observed)[:, :, ::stride, ::stride] * answered
-        difference = (average.picture(stride) - problem.observed[:, :, ::stride, ::stride]) * known
-        return float(difference.square().sum() / known.sum()) if known.any() else None
-    if held is None or not held.any():
-        return None
-    whole = slice(0, problem.height), slice(0, problem.width)
-    return float(weighted_error(problem, average.picture(), held, None, whole))
-
-
-class Best:
-    """The picture to return: the snapshot with the lowest held-out error, or else the last.
-
-    Args:
-        recipe: its patience and budget.
-        average: what is shown.
-    """
-
-    def __init__(self, recipe: Recipe, average: Average) -> None:
-        self.watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4, gain=recipe.gain)
-        self.average = average
-        self.error: float | None = None
-        self.picture: Tensor | None = None
-
-    def look(self, iteration: int, error: float | None) -> None:
-        """Note the held-out error of an iteration."""
-        self.error = error
-        if error is not None and self.watch.better(iteration, error):
-            self.picture = self.average.picture()
-
-    def finished(self, iteration: int) -> bool:
-        """Return True when the held-out error has stopped falling."""
-        return self.error is not None and self.watch.finished(iteration)
-
-    def choose(self, iteration: int) -> tuple[Tensor, int, float | None]:
-        """Return picture, iteration and held-out error of the snapshot to deliver."""
-        if self.picture is None:
-            return self.average.picture(), iteration, self.error
-        return self.picture, self.watch.best_iteration, self.watch.best
-
-
 def _view(
     problem: Problem,
     recipe: Recipe,
@@ -297,41 +206,3 @@ def _view(
         latent=problem.latent,
         start=problem.start if recipe.residual else None,
     )
-
-
-def _free(operator: Callable[[Tensor], Tensor]) -> Iterable[nn.Parameter]:
-    """Return what of an operator is fitted along, such as the kernel of an unknown blur."""
-    return operator.parameters() if isinstance(operator, nn.Module) else ()
-
-
-def _optimiser(
-    parameters: list[nn.Parameter], recipe: Recipe, device: torch.device
-) -> torch.optim.Optimizer:
-    fused = device.type in ("cpu", "cuda", "mps")
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(parameters, momentum=0.9, fused=fused)
-    betas = (0.9, 0.99) if recipe.network == "blind-spot" else (0.9, 0.999)
-    return torch.optim.Adam(parameters, betas=betas, fused=fused)
-
-
-def _go_on(
-    warm: Mapping[str, dict[str, Any]] | None,
-    *,
-    network: networks.Generator,
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    """Take up the state of an earlier fit, if there is one.
-
-    Without the optimiser's own state, its first steps would be as large as at the beginning, and
-    undo what the weights have learned.
-    """
-    if warm is not None:
-        network.load_state_dict(warm["network"])
-        optimiser.load_state_dict(warm["optimiser"])
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
-    step = SGD_STEP if isinstance(optimiser, torch.optim.SGD) else 1.0
-    for group in optimiser.param_groups:
-        group["lr"] = step * rate
-    return rate

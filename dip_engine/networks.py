@@ -224,7 +224,7 @@ def initialise(network: Generator, generator: torch.Generator, *, silent: bool =
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            bound = 1 / math.sqrt(module.weight[0].numel())
+            bound = spread(module)
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
@@ -232,6 +232,11 @@ def initialise(network: Generator, generator: torch.Generator, *, silent: bool =
         nn.init.zeros_(network.head.weight)
         if network.head.bias is not None:
             nn.init.zeros_(network.head.bias)
+
+
+def spread(layer: nn.Conv2d) -> float:
+    """Return the bound of the uniform distribution that a layer's weights are drawn from."""
+    return 1 / math.sqrt(layer.weight[0].numel())
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -66,6 +66,11 @@ class Probe:
         pattern: Array = np.float32(self.level) * self.signs
         return pattern
 
+    @property
+    def noise_to_probe(self) -> float:
+        """How much of the noise comes with so much of the probe, as variances."""
+        return (self.noise_std**2 + self.level**2) / self.level**2
+
     def cut(self, tile: Tile) -> Probe:
         """Return the part that lies in a tile."""
         return replace(self, signs=tile.cut(self.signs))
@@ -105,7 +110,7 @@ class Probe:
         distance = float(np.mean(change**2)) if change.size else 0.0
         if distance == 0 or self.level == 0:
             return usual
-        noise_to_probe = (self.noise_std**2 + self.level**2) / self.level**2
+        noise_to_probe = self.noise_to_probe
         seen = float(np.mean((noisy - fit) ** 2) - np.mean((noisy - start) ** 2))
         excess = seen + 2 * noise_to_probe * float(np.mean(probe * change))
         measured = (distance - excess) / (2 * distance)

@@ -25,6 +25,8 @@ class Problem:
         latent: 1×c×height×width picture that the network is shown instead of noise, or None.
         start: 1×C×height×width classical estimate, shown where the network has not yet answered,
             or None.
+        echo: shape of y; the mean of its product with a picture is the covariance of that picture
+            with the noise of y. Known where a probe was added to y, else None.
     """
 
     observed: Tensor
@@ -36,6 +38,7 @@ class Problem:
     emphasis: Callable[[Tensor], Tensor] | None = None
     latent: Tensor | None = None
     start: Tensor | None = None
+    echo: Tensor | None = None
 
     @property
     def channels(self) -> int:

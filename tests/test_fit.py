@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from dip_engine.average import Average
-from dip_engine.fit import Fitted, fit, hold_out, learning_rate
+from dip_engine.best import Best, noise_learned
+from dip_engine.fit import Fitted, fit, hold_out
 from dip_engine.guard import ROLL_BACKS, GradientClip, RollBack, believed
 from dip_engine.job import Settings
-from dip_engine.networks import BlindSpot, Up
-from dip_engine.operators import Lanczos
+from dip_engine.networks import BlindSpot, Up, initialise
+from dip_engine.operators import Lanczos, identity
+from dip_engine.optimiser import learning_rate, make_optimiser, set_rate
 from dip_engine.presets import Recipe, recipe_for
+from dip_engine.probe import Probe
 from dip_engine.problem import Problem
 from dip_engine.views import BlindSpotView, Shot
 
@@ -205,6 +208,55 @@ def test_the_blind_spot_network_is_not_shown_the_mean():
     shot = view.shoot(Listener())
     assert seen[0].mean((2, 3)).abs().max() < 0.01
     assert (shot.picture - picture).abs().max() < 1  # the answer has it again
+
+
+def test_an_error_that_falls_because_noise_is_learned_does_not_choose_the_picture():
+    average = Average(problem_of(scene()), 0.0)
+    best = Best(Recipe("blind-spot", 40, patience=100), average)
+    window = slice(0, 48), slice(0, 48)
+    for iteration, (error, learned) in enumerate([(0.02, 0.0), (0.01, 0.001), (0.008, 0.02)], 1):
+        average.add(torch.full((1, 3, 48, 48), iteration / 10), window, None)
+        best.look(iteration, error, learned)
+    picture, iteration, error = best.choose(3)
+    assert (iteration, error) == (2, 0.01)
+    assert torch.allclose(picture, torch.tensor(0.2))
+
+
+def test_the_echo_of_a_probe_tells_how_much_noise_a_picture_holds():
+    truth = scene(96)
+    probe = Probe.make(truth[0].permute(1, 2, 0).numpy(), 0.1, 0, 96 * 96)
+    pattern = torch.from_numpy(probe.pattern).permute(2, 0, 1)[None]
+    observed = noisy(truth, 0.1) + pattern
+    problem = replace(problem_of(observed), echo=probe.noise_to_probe * pattern)
+    view = BlindSpotView(observed, 96, fresh=torch.Generator(), dtype=torch.float32)
+    window = slice(0, 96), slice(0, 96)
+    for picture, learned in (
+        (truth, 0.0),
+        (observed, 2 * 0.1**2),
+        ((truth + observed) / 2, 0.1**2),
+    ):
+        average = Average(problem, 0.0)
+        average.add(picture, window, None)
+        assert noise_learned(problem, average, view) == pytest.approx(learned, abs=0.004)
+    assert noise_learned(problem_of(observed), average, view) == 0
+
+
+def test_layers_of_the_blind_spot_network_take_steps_by_the_spread_of_their_weights():
+    network = BlindSpot()
+    initialise(network, torch.Generator().manual_seed(0))
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimiser = make_optimiser(network, identity, Recipe("blind-spot", 1), torch.device("cpu"))
+    set_rate(optimiser, 0.003)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()  # the first one of Adam is of the learning rate
+    steps = {
+        name: float((before[name] - p.detach()).abs().max())
+        for name, p in network.named_parameters()
+    }
+    assert steps["first.weight"] == pytest.approx(0.003 * 10 / 27**0.5, rel=1e-3)
+    assert steps["downs.2.1.weight"] == pytest.approx(0.003 * 10 / (9 * 96) ** 0.5, rel=1e-3)
+    assert steps["downs.2.1.bias"] == pytest.approx(0.003, rel=1e-3)
 
 
 def test_gradients_are_cut_to_twice_their_mean():

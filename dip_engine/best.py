@@ -1,0 +1,114 @@
+"""Which picture of a fit to return: errors that can be known without the truth."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from dip_engine.average import UNSEEN, Average
+from dip_engine.operators import identity
+from dip_engine.presets import Recipe
+from dip_engine.problem import Problem
+from dip_engine.stopping import HeldOut
+from dip_engine.views import BlindSpotView, View, Window
+
+SAMPLE = 250_000  # pixels on which the error of a large picture is measured
+
+
+class Best:
+    """The picture to return: the snapshot with the lowest held-out error, or else the last.
+
+    Args:
+        recipe: its patience and budget.
+        average: what is shown.
+    """
+
+    def __init__(self, recipe: Recipe, average: Average) -> None:
+        self.watch = HeldOut(recipe.patience, warm_up=recipe.iterations // 4, gain=recipe.gain)
+        self.average = average
+        self.error: float | None = None
+        self.least: float | None = None
+        self.picture: Tensor | None = None
+
+    def look(self, iteration: int, error: float | None, learned: float = 0.0) -> None:
+        """Note the held-out error of an iteration, and how much it owes to learned noise."""
+        self.error = error
+        if error is not None and self.watch.better(iteration, error + learned):
+            self.least = error
+            self.picture = self.average.picture()
+
+    def finished(self, iteration: int) -> bool:
+        """Return True when the held-out error has stopped falling."""
+        return self.error is not None and self.watch.finished(iteration)
+
+    def choose(self, iteration: int) -> tuple[Tensor, int, float | None]:
+        """Return picture, iteration and held-out error of the snapshot to deliver."""
+        if self.picture is None:
+            return self.average.picture(), iteration, self.error
+        return self.picture, self.watch.best_iteration, self.least
+
+
+def weighted_error(
+    problem: Problem,
+    picture: Tensor,
+    weight: Tensor,
+    counts: Tensor | None,
+    window: Window,
+) -> Tensor:
+    """Return the mean squared error of A(picture) to y where `weight` (and `counts`) say so."""
+    observed = problem.observed
+    if problem.operator is identity:
+        observed = observed[:, :, window[0], window[1]]
+        weight = weight[:, :, window[0], window[1]]
+    weight = weight.expand_as(observed)
+    if counts is not None:
+        weight = weight * counts
+    difference = problem.operator(picture) - observed
+    if problem.tolerance is not None:
+        difference = difference - difference.clamp(-problem.tolerance, problem.tolerance)
+    if problem.emphasis is not None:
+        difference = problem.emphasis(difference)
+    return (weight * difference.square()).sum() / weight.sum().clamp_min(1e-12)
+
+
+def held_out_error(
+    problem: Problem, average: Average, held: Tensor | None, view: View
+) -> float | None:
+    """Return the mean squared error of the shown picture on values the loss did not use.
+
+    The blind-spot network needs no held-out values: its average holds, for each pixel, only
+    answers that were given without seeing it.
+    """
+    if isinstance(view, BlindSpotView):
+        stride = _stride(problem)
+        answered = average.weight[:, :, ::stride, ::stride] > 2 * UNSEEN
+        known = problem.known.expand_as(problem.observed)[:, :, ::stride, ::stride] * answered
+        difference = (average.picture(stride) - problem.observed[:, :, ::stride, ::stride]) * known
+        return float(difference.square().sum() / known.sum()) if known.any() else None
+    if held is None or not held.any():
+        return None
+    whole = slice(0, problem.height), slice(0, problem.width)
+    return float(weighted_error(problem, average.picture(), held, None, whole))
+
+
+def noise_learned(problem: Problem, average: Average, view: View) -> float:
+    """Return by how much the error to y is too small, since the picture shown has learned noise.
+
+    It is twice the covariance of both, as the probe in the noise tells (see `dip_engine.probe`); 0
+    where there is none.
+    """
+    if problem.echo is None or not isinstance(view, BlindSpotView):
+        return 0.0
+    stride = _stride(problem)
+    # Neighbours know nothing of a pixel's own probe, and leave less for chance.
+    detail = average.picture(stride) - view.neighbours[:, :, ::stride, ::stride]
+    return 2 * float((problem.echo[:, :, ::stride, ::stride] * detail).mean())
+
+
+def _stride(problem: Problem) -> int:
+    """Return the step between the pixels that are measured.
+
+    The whole of a large picture would take longer than the iterations between two looks.
+    """
+    return max(1, math.isqrt(problem.height * problem.width // SAMPLE))
