@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dip_engine.problem import Problem
+from dip_engine.views import WHOLE, Window
 
 SPREAD_DECAY = 0.99
 UNSEEN = 1e-6  # weight of the start in the average: it counts only until there is an answer
@@ -36,7 +37,7 @@ class Average:
         self.decay = decay
         self.seen = 0.0
 
-    def add(self, output: Tensor, window: tuple[slice, slice], counts: Tensor | None) -> None:
+    def add(self, output: Tensor, window: Window, counts: Tensor | None) -> None:
         """Mix in an output, 1×C×h×w, of a window of the picture.
 
         Args:
@@ -55,9 +56,13 @@ class Average:
             new = torch.stack([counts, output * counts, output.square() * counts])
             self.moments[..., rows, columns].mul_(decay).add_(new, alpha=1 - decay)
 
-    def picture(self, stride: int = 1) -> Tensor:
-        """Return a copy of the average, 1×C×H×W, or of every `stride`-th row and column."""
-        return self.total[:, :, ::stride, ::stride] / self.weight[:, :, ::stride, ::stride]
+    def picture(self, where: Window = WHOLE) -> Tensor:
+        """Return a copy of the average, 1×C×H×W, or of some of its rows and columns."""
+        return self.total[(..., *where)] / self.weight[(..., *where)]
+
+    def answered(self, where: Window = WHOLE) -> Tensor:
+        """Return where there was an answer that counted, bool, of the shape of `picture`."""
+        return self.weight[(..., *where)] > 2 * UNSEEN
 
     def spread(self) -> Tensor | None:
         """Return the standard deviation of the last outputs, 1×C×H×W, if it was kept."""

@@ -6,12 +6,12 @@ import math
 
 from torch import Tensor
 
-from dip_engine.average import UNSEEN, Average
+from dip_engine.average import Average
 from dip_engine.operators import identity
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
 from dip_engine.stopping import HeldOut
-from dip_engine.views import BlindSpotView, View, Window
+from dip_engine.views import WHOLE, BlindSpotView, View, Window
 
 SAMPLE = 250_000  # pixels on which the error of a large picture is measured
 
@@ -81,15 +81,13 @@ def held_out_error(
     answers that were given without seeing it.
     """
     if isinstance(view, BlindSpotView):
-        stride = _stride(problem)
-        answered = average.weight[:, :, ::stride, ::stride] > 2 * UNSEEN
-        known = problem.known.expand_as(problem.observed)[:, :, ::stride, ::stride] * answered
-        difference = (average.picture(stride) - problem.observed[:, :, ::stride, ::stride]) * known
+        where = _sample(problem)
+        known = problem.known.expand_as(problem.observed)[(..., *where)] * average.answered(where)
+        difference = (average.picture(where) - problem.observed[(..., *where)]) * known
         return float(difference.square().sum() / known.sum()) if known.any() else None
     if held is None or not held.any():
         return None
-    whole = slice(0, problem.height), slice(0, problem.width)
-    return float(weighted_error(problem, average.picture(), held, None, whole))
+    return float(weighted_error(problem, average.picture(), held, None, WHOLE))
 
 
 def noise_learned(problem: Problem, average: Average, view: View) -> float:
@@ -100,15 +98,16 @@ def noise_learned(problem: Problem, average: Average, view: View) -> float:
     """
     if problem.echo is None or not isinstance(view, BlindSpotView):
         return 0.0
-    stride = _stride(problem)
+    where = _sample(problem)
     # Neighbours know nothing of a pixel's own probe, and leave less for chance.
-    detail = average.picture(stride) - view.neighbours[:, :, ::stride, ::stride]
-    return 2 * float((problem.echo[:, :, ::stride, ::stride] * detail).mean())
+    detail = average.picture(where) - view.neighbours[(..., *where)]
+    return 2 * float((problem.echo[(..., *where)] * detail).mean())
 
 
-def _stride(problem: Problem) -> int:
-    """Return the step between the pixels that are measured.
+def _sample(problem: Problem) -> Window:
+    """Return the rows and columns that are measured.
 
     The whole of a large picture would take longer than the iterations between two looks.
     """
-    return max(1, math.isqrt(problem.height * problem.width // SAMPLE))
+    stride = max(1, math.isqrt(problem.height * problem.width // SAMPLE))
+    return slice(None, None, stride), slice(None, None, stride)

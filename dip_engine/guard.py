@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dip_engine.average import UNSEEN, Average
+from dip_engine.average import Average
 from dip_engine.problem import Problem
 from dip_engine.stopping import diverged
 from dip_engine.views import Shot
@@ -42,13 +42,10 @@ def believed(problem: Problem, average: Average, shot: Shot) -> Tensor | None:
     """
     if shot.counts is None:
         return None
-    where = (..., *shot.window)
-    weight = average.weight[where]
-    asked = shot.counts * (weight > 2 * UNSEEN)
-    observed = problem.observed[where]
-    shown = average.total[where] / weight
+    asked = shot.counts * average.answered(shot.window)
+    observed = problem.observed[(..., *shot.window)]
     missed = (asked * (shot.picture.detach() - observed).square()).sum()
-    usual = (asked * (shown - observed).square()).sum()
+    usual = (asked * (average.picture(shot.window) - observed).square()).sum()
     return shot.counts * (missed <= MUCH_WORSE * usual)
 
 

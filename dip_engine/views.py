@@ -19,7 +19,8 @@ from dip_engine.presets import Recipe
 
 DROPPED = 0.3
 
-Window = tuple[slice, slice]
+Window = tuple[slice, slice]  # rows, columns
+WHOLE: Window = slice(None), slice(None)
 
 
 @dataclass(frozen=True, slots=True)
