@@ -2,7 +2,7 @@
 
 A `LatentView` is Deep Image Prior as published: fixed noise z (a little perturbed each time) in,
 the whole picture out. A `BlindSpotView` shows the noisy picture itself with a part of its values
-replaced by their neighbours' mean; the answer counts only where the network could not look.
+dropped; the answer counts only where the network could not look.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class LatentView:
 class BlindSpotView:
     """The noisy picture with 30 % of its values dropped, each channel for itself.
 
+    In their place stands the mean of those neighbours that are there.
+
     Args:
         noisy: 1×C×H×W float32 on the device.
         crop: side of the random window of one iteration.
@@ -108,10 +110,10 @@ class BlindSpotView:
     def __init__(
         self, noisy: Tensor, crop: int, *, fresh: torch.Generator, dtype: torch.dtype
     ) -> None:
-        self.noisy = noisy
-        self.neighbours = _neighbour_mean(noisy)
         # Without its mean, which would drive all weights alike, far larger steps stay stable.
         self.mean = noisy.mean((2, 3), keepdim=True)
+        self.noisy = noisy - self.mean
+        self.neighbours = neighbour_mean(noisy, torch.ones_like(noisy))
         self.crop = crop
         self.fresh = fresh
         self.dtype = dtype
@@ -120,9 +122,10 @@ class BlindSpotView:
         rows, columns = self._window()
         noisy = self.noisy[:, :, rows, columns]
         dropped = torch.rand(noisy.shape, generator=self.fresh, device=noisy.device) < DROPPED
-        seen = torch.where(dropped, self.neighbours[:, :, rows, columns], noisy)
-        residual = self._turned(network, seen - self.mean)
-        return Shot(_blur(seen) + residual, (rows, columns), dropped.float())
+        # Of kept values alone: from a mean that holds a dropped value, it could be worked out.
+        seen = torch.where(dropped, neighbour_mean(noisy, (~dropped).to(noisy)), noisy)
+        picture = self.mean + _blur(seen) + self._turned(network, seen)
+        return Shot(picture, (rows, columns), dropped.to(noisy))
 
     def _window(self) -> Window:
         height, width = self.noisy.shape[-2:]
@@ -157,10 +160,17 @@ class BlindSpotView:
         return answer
 
 
-def _neighbour_mean(picture: Tensor) -> Tensor:
-    """Return the mean of the 8 neighbours: edges count 1, corners ½."""
-    kernel = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]]) / 6
-    return _filter(picture, kernel)
+def neighbour_mean(picture: Tensor, kept: Tensor) -> Tensor:
+    """Return the mean of the 8 neighbours: edges count 1, corners ½; 0 where none was kept.
+
+    Args:
+        picture: 1×C×H×W.
+        kept: of its shape, 1 where a value may be used, else 0.
+    """
+    kernel = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]])
+    total = _filter(torch.cat([kept * picture, kept], 1), kernel)
+    values, weights = total.chunk(2, 1)
+    return values / weights.clamp_min(1e-6)
 
 
 def _blur(picture: Tensor) -> Tensor:

@@ -196,18 +196,42 @@ def test_a_useless_answer_does_not_count_and_a_fair_one_does():
     assert believed(problem, average, Shot(scene(), (slice(0, 48), slice(0, 48)))) is None
 
 
-def test_the_blind_spot_network_is_not_shown_the_mean():
+def look_once(picture: torch.Tensor) -> tuple[torch.Tensor, Shot]:
+    """Return what a fresh blind-spot network is shown of a picture, and its answer."""
+
     class Listener(BlindSpot):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             seen.append(x)
             return super().forward(x)
 
     seen: list[torch.Tensor] = []
-    picture = noisy(scene(), 0.01) + torch.tensor([3.0, 0.0, -3.0]).reshape(1, 3, 1, 1)
+    network = Listener()
+    initialise(network, torch.Generator().manual_seed(0))
     view = BlindSpotView(picture, 48, fresh=torch.Generator().manual_seed(0), dtype=torch.float32)
-    shot = view.shoot(Listener())
-    assert seen[0].mean((2, 3)).abs().max() < 0.01
+    shot = view.shoot(network)
+    return seen[0], shot
+
+
+def test_the_blind_spot_network_is_not_shown_the_mean():
+    picture = noisy(scene(), 0.01) + torch.tensor([3.0, 0.0, -3.0]).reshape(1, 3, 1, 1)
+    seen, shot = look_once(picture)
+    assert seen.mean((2, 3)).abs().max() < 0.01
     assert (shot.picture - picture).abs().max() < 1  # the answer has it again
+
+
+def test_nothing_that_the_blind_spot_network_sees_depends_on_dropped_values():
+    picture = noisy(scene(), 0.1)
+    seen, shot = look_once(picture)
+    assert shot.counts is not None
+    change = shot.counts * torch.randn(picture.shape, generator=torch.Generator().manual_seed(1))
+    dropped = shot.counts.sum((2, 3), keepdim=True)
+    change -= shot.counts * change.sum((2, 3), keepdim=True) / dropped  # the mean stays
+    seen_again, shot_again = look_once(picture + change)
+    assert torch.equal(shot.counts, shot_again.counts)
+    assert torch.allclose(seen, seen_again, atol=1e-5)
+    assert torch.allclose(shot.picture, shot_again.picture, atol=1e-5)
+    kept = 1 - shot.counts
+    assert not torch.allclose(seen, look_once(picture + kept * change.roll(1, 3))[0], atol=1e-2)
 
 
 def test_an_error_that_falls_because_noise_is_learned_does_not_choose_the_picture():
