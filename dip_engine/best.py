@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from dip_engine.average import Average
@@ -11,7 +12,7 @@ from dip_engine.operators import identity
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
 from dip_engine.stopping import HeldOut
-from dip_engine.views import WHOLE, BlindSpotView, View, Window
+from dip_engine.views import WHOLE, BlindSpotView, Shot, View, Window
 
 SAMPLE = 250_000  # pixels on which the error of a large picture is measured
 
@@ -70,6 +71,13 @@ def weighted_error(
     if problem.emphasis is not None:
         difference = problem.emphasis(difference)
     return (weight * difference.square()).sum() / weight.sum().clamp_min(1e-12)
+
+
+def loss_of(problem: Problem, shot: Shot, weight: Tensor) -> Tensor:
+    """Return what a fit makes small: the error of an answer to what was measured, or to a start."""
+    if shot.clean is not None:
+        return F.mse_loss(shot.picture, shot.clean)
+    return weighted_error(problem, shot.picture, weight, shot.counts, shot.window)
 
 
 def held_out_error(

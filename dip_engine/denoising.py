@@ -72,6 +72,7 @@ class Denoising(Work):
             self.tiles = [self.whole]
             if settings.iterations is None:
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
+        self.fit_only = settings.fit_only
         joined = probed and not settings.fit_only
         if joined and recipe.probe and noise.std and noise.independent:
             self.add_probe(noise.std, settings.seed)
@@ -85,6 +86,8 @@ class Denoising(Work):
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         problem = super().problem(tile, start, device)
+        if not self.fit_only:  # a fit that stands alone knows of no other estimate
+            problem = replace(problem, noise_std=self.noise_std)
         if self.probe is None or not self.probe.level:
             return problem
         probe = self.probe.cut(tile)

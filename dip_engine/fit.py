@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dip_engine import networks
 from dip_engine.average import Average
-from dip_engine.best import Best, held_out_error, noise_learned, weighted_error
+from dip_engine.best import Best, held_out_error, loss_of, noise_learned
 from dip_engine.guard import GradientClip, RollBack, believed, disturb
 from dip_engine.optimiser import go_on, learning_rate, make_optimiser, set_rate
 from dip_engine.presets import Recipe
@@ -109,7 +109,7 @@ def fit(
     fresh = torch.Generator(device).manual_seed(seed)
     network = build(recipe, problem.channels, cpu).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    view = _view(problem, recipe, network, cpu, fresh, dtype)
+    view = _view(problem, recipe, network, cpu, fresh, dtype, pretrained=warm is not None)
     weight = problem.known if held is None else problem.known - held
     optimiser = make_optimiser(network, problem.operator, recipe, device)
     go_on(warm, network=network, optimiser=optimiser)
@@ -125,7 +125,7 @@ def fit(
         disturb(network, relative=recipe.weight_noise, std=recipe.langevin * rate, generator=fresh)
 
         shot = view.shoot(network)
-        loss = weighted_error(problem, shot.picture, weight, shot.counts, shot.window)
+        loss = loss_of(problem, shot, weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if clip is not None:
@@ -133,7 +133,8 @@ def fit(
         optimiser.step()
         average.add(shot.picture.detach(), shot.window, believed(problem, average, shot))
 
-        if iteration % CHECK == 0 or iteration == recipe.iterations:
+        # Pretraining tells nothing of the picture.
+        if shot.clean is None and (iteration % CHECK == 0 or iteration == recipe.iterations):
             loss_now = loss.item()
             error = held_out_error(problem, average, held, view)
             # The loss of one window says little about that of another; NaN says it all.
@@ -192,9 +193,20 @@ def _view(
     cpu: torch.Generator,
     fresh: torch.Generator,
     dtype: torch.dtype,
+    *,
+    pretrained: bool,
 ) -> View:
     if recipe.network == "blind-spot":
-        return BlindSpotView(problem.observed, recipe.crop, fresh=fresh, dtype=dtype)
+        share = 0.0 if pretrained or not problem.noise_std else recipe.pretraining
+        return BlindSpotView(
+            problem.observed,
+            recipe.crop,
+            fresh=fresh,
+            dtype=dtype,
+            start=problem.start,
+            noise_std=problem.noise_std or 0.0,
+            pretraining=round(share * recipe.iterations),
+        )
     return LatentView(
         network,
         problem.height,

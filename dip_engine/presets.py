@@ -33,6 +33,8 @@ class Recipe:
         grid: z is the grid of coordinates instead of noise.
         residual: the network makes the difference to the classical start instead of the picture.
         crop: side of the random window that one iteration of the blind-spot network sees.
+        pretraining: share of the iterations in which the blind-spot network learns from the
+            classical start instead.
         hold_out: share of the known values hidden from the loss.
         patience, gain: see `stopping.HeldOut`.
         turns: of the classical start, where it takes turns with the non-local estimate.
@@ -57,6 +59,7 @@ class Recipe:
     grid: bool = False
     residual: bool = False
     crop: int = 0
+    pretraining: float = 0.0
     hold_out: float = 0.02
     patience: int = 200
     gain: float = 1e-3
@@ -74,6 +77,7 @@ _BLIND = Recipe(
     floor=0.5,
     average=0.985,
     crop=128,
+    pretraining=0.25,
     hold_out=0.0,
     patience=400,
     gain=2e-4,  # of an error that is nearly all noise
@@ -130,7 +134,9 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100, twice=False),
         "balanced": _BLIND,
-        "best": replace(_BLIND, iterations=4800, crop=256, patience=1500, share=0.4),
+        "best": replace(
+            _BLIND, iterations=4800, crop=256, pretraining=0.1, patience=1500, share=0.4
+        ),
     },
     "inpaint": {
         "fast": replace(_FILL, iterations=250, floor=0.7, turns=5),

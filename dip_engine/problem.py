@@ -27,6 +27,7 @@ class Problem:
             or None.
         echo: shape of y; the mean of its product with a picture is the covariance of that picture
             with the noise of y. Known where a probe was added to y, else None.
+        noise_std: standard deviation of white noise in y, or None.
     """
 
     observed: Tensor
@@ -39,6 +40,7 @@ class Problem:
     latent: Tensor | None = None
     start: Tensor | None = None
     echo: Tensor | None = None
+    noise_std: float | None = None
 
     @property
     def channels(self) -> int:

@@ -31,11 +31,13 @@ class Shot:
         picture: 1×C×h×w float32, with gradient.
         window: rows and columns of the whole picture it covers.
         counts: 1×C×h×w weight of each value in loss and average, or None for all.
+        clean: what it was made noisy of for this answer, like `picture`; None for y itself.
     """
 
     picture: Tensor
     window: Window
     counts: Tensor | None = None
+    clean: Tensor | None = None
 
 
 class View(Protocol):
@@ -100,32 +102,62 @@ class BlindSpotView:
 
     In their place stands the mean of those neighbours that are there.
 
+    The first looks may be at the classical start instead: of that any number of noisy versions can
+    be made, and every value is known. Fine texture that takes a thousand looks at the noisy picture
+    is learned in a hundred there, and what was wrong with the start is forgotten afterwards.
+
+    Source of this: Zhang et al., "IDR: Self-Supervised Image Denoising via Iterative Data
+    Refinement", CVPR 2022.
+
     Args:
         noisy: 1×C×H×W float32 on the device.
         crop: side of the random window of one iteration.
         fresh: generator on the noisy picture's device.
         dtype: number format of the network.
+        start: like `noisy`, if there is to be pretraining.
+        noise_std: of the noise that is added to the start.
+        pretraining: number of looks at the start.
     """
 
     def __init__(
-        self, noisy: Tensor, crop: int, *, fresh: torch.Generator, dtype: torch.dtype
+        self,
+        noisy: Tensor,
+        crop: int,
+        *,
+        fresh: torch.Generator,
+        dtype: torch.dtype,
+        start: Tensor | None = None,
+        noise_std: float = 0.0,
+        pretraining: int = 0,
     ) -> None:
         # Without its mean, which would drive all weights alike, far larger steps stay stable.
         self.mean = noisy.mean((2, 3), keepdim=True)
         self.noisy = noisy - self.mean
         self.neighbours = neighbour_mean(noisy, torch.ones_like(noisy))
+        self.start = noisy if start is None else start
+        self.noise_std = noise_std
+        self.pretraining = pretraining
         self.crop = crop
         self.fresh = fresh
         self.dtype = dtype
 
     def shoot(self, network: Generator) -> Shot:
-        rows, columns = self._window()
-        noisy = self.noisy[:, :, rows, columns]
+        window = self._window()
+        if self.pretraining <= 0:
+            return self._shoot(network, self.noisy[(..., *window)], window)
+        self.pretraining -= 1
+        clean = self.start[(..., *window)]
+        noise = torch.empty_like(clean).normal_(std=self.noise_std, generator=self.fresh)
+        return self._shoot(network, clean - self.mean + noise, window, clean)
+
+    def _shoot(
+        self, network: Generator, noisy: Tensor, window: Window, clean: Tensor | None = None
+    ) -> Shot:
         dropped = torch.rand(noisy.shape, generator=self.fresh, device=noisy.device) < DROPPED
         # Of kept values alone: from a mean that holds a dropped value, it could be worked out.
         seen = torch.where(dropped, neighbour_mean(noisy, (~dropped).to(noisy)), noisy)
         picture = self.mean + _blur(seen) + self._turned(network, seen)
-        return Shot(picture, (rows, columns), dropped.to(noisy))
+        return Shot(picture, window, dropped.to(noisy), clean)
 
     def _window(self) -> Window:
         height, width = self.noisy.shape[-2:]

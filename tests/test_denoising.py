@@ -89,3 +89,11 @@ def test_a_jpeg_whose_colour_is_subsampled_is_denoised_as_well(tmp_path, subsamp
     restored = np.asarray(Image.open(tmp_path / "out.png"))
     errors = [float(np.mean((x.astype(float) - truth) ** 2)) for x in (given, restored)]
     assert errors[1] < errors[0] / 3
+
+
+def test_a_fit_that_stands_alone_learns_nothing_from_the_classical_start() -> None:
+    noisy = np.full((SIDE, SIDE, 1), 0.4, np.float32) + noise().astype(np.float32)
+    for fit_only in (False, True):
+        work = Denoising(noisy, Settings(preset="fast", fit_only=fit_only))
+        problem = work.problem(work.whole, noisy, torch.device("cpu"))
+        assert problem.noise_std == (None if fit_only else work.noise_std)

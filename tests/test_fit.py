@@ -4,8 +4,11 @@ import math
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from skimage import data
 
 from dip_engine.average import Average
 from dip_engine.best import Best, noise_learned
@@ -232,6 +235,46 @@ def test_nothing_that_the_blind_spot_network_sees_depends_on_dropped_values():
     assert torch.allclose(shot.picture, shot_again.picture, atol=1e-5)
     kept = 1 - shot.counts
     assert not torch.allclose(seen, look_once(picture + kept * change.roll(1, 3))[0], atol=1e-2)
+
+
+PRETRAINED = Recipe("blind-spot", 80, learning_rate=0.003, crop=48, pretraining=0.5)
+
+
+def detailed() -> tuple[torch.Tensor, Problem]:
+    """Return a photo, and a noisy one with a start that is too smooth."""
+    pixels = data.coffee()[200:296, 300:396].astype(np.float32) / 255
+    truth = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+    smooth = F.avg_pool2d(F.pad(truth, [1] * 4, mode="replicate"), 3, 1)
+    problem = problem_of(noisy(truth, 0.1))
+    return truth, replace(problem, start=0.7 * truth + 0.3 * smooth, noise_std=0.1)
+
+
+def test_what_a_fit_learned_from_the_start_it_need_not_learn_from_the_noisy_picture():
+    truth, problem = detailed()
+    with_it, steps = run(problem, PRETRAINED)
+    without, _ = run(problem, replace(PRETRAINED, iterations=40, pretraining=0.0))
+    assert error(with_it.picture, truth) < 0.85 * error(without.picture, truth)
+    assert len(steps) == PRETRAINED.iterations
+
+
+def test_while_a_fit_learns_from_the_start_that_is_what_it_shows():
+    _, problem = detailed()
+    steps = fit(problem, PRETRAINED, seed=0, dtype=torch.float32)
+    for _ in range(40):
+        step = next(steps)
+        assert (step.loss, step.held_out) == (None, None)
+        assert torch.allclose(step.picture(), problem.start, atol=1e-4)
+    assert error(next(steps).picture(), problem.start) > 1e-6
+
+
+def test_a_fit_that_goes_on_does_not_learn_from_the_start_again():
+    _, problem = detailed()
+    fitted, _ = run(problem, PRETRAINED)
+    steps = fit(problem, PRETRAINED, seed=0, dtype=torch.float32, warm=fitted.state)
+    assert error(next(steps).picture(), problem.start) > 1e-6
+    unknown = replace(problem, noise_std=None)  # there is nothing to make it noisy with
+    steps = fit(unknown, PRETRAINED, seed=0, dtype=torch.float32)
+    assert error(next(steps).picture(), problem.start) > 1e-6
 
 
 def test_an_error_that_falls_because_noise_is_learned_does_not_choose_the_picture():
