@@ -13,6 +13,7 @@ from dip_engine.fit import Fitted
 from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
+from dip_engine.posterior import posterior_mean
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.probe import not_clipped
 from dip_engine.problem import Problem
@@ -73,6 +74,7 @@ class Denoising(Work):
             if settings.iterations is None:
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
         self.fit_only = settings.fit_only
+        self.guessed = recipe.network == "blind-spot" and noise.independent
         joined = probed and not settings.fit_only
         if joined and recipe.probe and noise.std and noise.independent:
             self.add_probe(noise.std, settings.seed)
@@ -94,6 +96,13 @@ class Denoising(Work):
         return replace(problem, echo=to_tensor(probe.noise_to_probe * probe.pattern, device))
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
+        fit = self.unclipped(tile, fitted)
+        if not self.guessed or not self.noise_std:
+            return fit
+        return posterior_mean(fit, tile.cut(self.pixels), self.noise_std)
+
+    def unclipped(self, tile: Tile, fitted: Fitted) -> Array:
+        """Return the tile's picture as the network has it, without what clipped noise did to it."""
         if not self.noise_std:
             return to_array(fitted.picture)
         noisy = to_tensor(tile.cut(self.pixels))[0]

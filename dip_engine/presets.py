@@ -133,7 +133,7 @@ _COLOUR = Recipe(
 _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100, twice=False),
-        "balanced": replace(_BLIND, share=0.2),
+        "balanced": _BLIND,
         "best": replace(
             _BLIND, iterations=4800, crop=256, pretraining=0.1, patience=1500, share=0.4
         ),
