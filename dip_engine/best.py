@@ -14,6 +14,7 @@ from dip_engine.problem import Problem
 from dip_engine.stopping import HeldOut
 from dip_engine.views import WHOLE, BlindSpotView, Shot, View, Window
 
+NEARLY_ALL = 0.9
 SAMPLE = 250_000  # pixels on which the error of a large picture is measured
 
 
@@ -32,16 +33,21 @@ class Best:
         self.least: float | None = None
         self.picture: Tensor | None = None
 
-    def look(self, iteration: int, error: float | None, learned: float = 0.0) -> None:
-        """Note the held-out error of an iteration, and how much it owes to learned noise."""
+    def look(
+        self, iteration: int, error: float | None, learned: float = 0.0, *, whole: bool = True
+    ) -> None:
+        """Note the held-out error of an iteration, and how much it owes to learned noise.
+
+        The error of a part tells nothing of the picture: it may be sky. Only `whole` ones choose.
+        """
         self.error = error
-        if error is not None and self.watch.better(iteration, error + learned):
+        if whole and error is not None and self.watch.better(iteration, error + learned):
             self.least = error
             self.picture = self.average.picture()
 
     def finished(self, iteration: int) -> bool:
         """Return True when the held-out error has stopped falling."""
-        return self.error is not None and self.watch.finished(iteration)
+        return self.picture is not None and self.watch.finished(iteration)
 
     def choose(self, iteration: int) -> tuple[Tensor, int, float | None]:
         """Return picture, iteration and held-out error of the snapshot to deliver."""
@@ -74,10 +80,15 @@ def weighted_error(
 
 
 def loss_of(problem: Problem, shot: Shot, weight: Tensor) -> Tensor:
-    """Return what a fit makes small: the error of an answer to what was measured, or to a start."""
+    """Return the loss of an answer: its error to y or, in pretraining, to the start."""
     if shot.clean is not None:
         return F.mse_loss(shot.picture, shot.clean)
     return weighted_error(problem, shot.picture, weight, shot.counts, shot.window)
+
+
+def mostly_answered(problem: Problem, average: Average) -> bool:
+    """Return True when there were answers for nearly all of the picture."""
+    return bool(average.answered(_sample(problem)).float().mean() > NEARLY_ALL)
 
 
 def held_out_error(
@@ -86,7 +97,8 @@ def held_out_error(
     """Return the mean squared error of the shown picture on values the loss did not use.
 
     The blind-spot network needs no held-out values: its average holds, for each pixel, only
-    answers that were given without seeing it.
+    answers that were given without seeing it. (Pretraining saw a trace of it in the start;
+    `noise_learned` counts that.)
     """
     if isinstance(view, BlindSpotView):
         where = _sample(problem)

@@ -73,7 +73,9 @@ class Denoising(Work):
             self.tiles = [self.whole]
             if settings.iterations is None:
                 self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
-        self.fit_only = settings.fit_only
+        # A fit that stands alone knows of no other estimate; channels that err alike need noise of
+        # their own kind.
+        self.pretrained = not settings.fit_only and not noise.alike
         self.guessed = recipe.network == "blind-spot" and noise.independent
         joined = probed and not settings.fit_only
         if joined and recipe.probe and noise.std and noise.independent:
@@ -88,7 +90,7 @@ class Denoising(Work):
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         problem = super().problem(tile, start, device)
-        if not self.fit_only:  # a fit that stands alone knows of no other estimate
+        if self.pretrained:
             problem = replace(problem, noise_std=self.noise_std)
         if self.probe is None or not self.probe.level:
             return problem

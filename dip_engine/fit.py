@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dip_engine import networks
 from dip_engine.average import Average
-from dip_engine.best import Best, held_out_error, loss_of, noise_learned
+from dip_engine.best import Best, held_out_error, loss_of, mostly_answered, noise_learned
 from dip_engine.guard import GradientClip, RollBack, believed, disturb
 from dip_engine.optimiser import go_on, learning_rate, make_optimiser, set_rate
 from dip_engine.presets import Recipe
@@ -34,12 +34,17 @@ CHECKPOINT = 50
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A look at a running fit: numbers of the last check, and the picture if it is wanted."""
+    """A look at a running fit: numbers of the last check, and the picture if it is wanted.
+
+    Numbers are None until the first check; `answered` is False in pretraining, where the picture is
+    the start.
+    """
 
     iteration: int
     loss: float | None
     held_out: float | None
     picture: Callable[[], Tensor]
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Fitted:
         parameters: how many numbers were adjusted.
         spread: standard deviation of the last outputs, like `picture`, if it was asked for.
         state: of network and optimiser at the end, for the fit of a similar picture.
+        answered: False if it ended in pretraining: the picture is the start.
     """
 
     picture: Tensor
@@ -65,6 +71,7 @@ class Fitted:
     parameters: int = 0
     spread: Tensor | None = None
     state: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    answered: bool = True
 
 
 def hold_out(known: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -131,9 +138,10 @@ def fit(
         if clip is not None:
             clip()
         optimiser.step()
-        average.add(shot.picture.detach(), shot.window, believed(problem, average, shot))
+        if shot.clean is None:
+            average.add(shot.picture.detach(), shot.window, believed(problem, average, shot))
 
-        # Pretraining tells nothing of the picture.
+        # In pretraining the loss tells nothing of the picture.
         if shot.clean is None and (iteration % CHECK == 0 or iteration == recipe.iterations):
             loss_now = loss.item()
             error = held_out_error(problem, average, held, view)
@@ -148,9 +156,14 @@ def fit(
                 roll_back.save()
             # A window is a small part of a large picture: that it got better shows in time.
             if not recipe.crop or iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
-                best.look(iteration, error, noise_learned(problem, average, view))
+                best.look(
+                    iteration,
+                    error,
+                    noise_learned(problem, average, view),
+                    whole=mostly_answered(problem, average),
+                )
 
-        yield Step(iteration, loss_now, best.error, average.picture)
+        yield Step(iteration, loss_now, best.error, average.picture, shot.clean is None)
         if stop is not None and stop.is_set():
             reason = "stopped by hand"
             break
@@ -161,14 +174,14 @@ def fit(
             reason = "held-out error stopped falling"
             break
 
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
     return Fitted(
         *best.choose(iteration),
         iteration,
         reason,
         parameters=networks.parameter_count(network),
         spread=average.spread(),
-        state=state,
+        state={"network": network.state_dict(), "optimiser": optimiser.state_dict()},
+        answered=shot.clean is None,
     )
 
 

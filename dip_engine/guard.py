@@ -40,8 +40,6 @@ def believed(problem: Problem, average: Average, shot: Shot) -> Tensor | None:
     that leads back. The average would remember it for a thousand iterations: an answer that misses
     far more of the dropped values than the average does there counts for nothing.
     """
-    if shot.clean is not None:  # an answer to something else
-        return torch.zeros_like(shot.clean)
     if shot.counts is None:
         return None
     asked = shot.counts * average.answered(shot.window)

@@ -27,7 +27,8 @@ class Problem:
             or None.
         echo: shape of y; the mean of its product with a picture is the covariance of that picture
             with the noise of y. Known where a probe was added to y, else None.
-        noise_std: standard deviation of white noise in y, or None.
+        noise_std: standard deviation of the noise in y, for pretraining, which takes it for white;
+            None where there is to be none.
     """
 
     observed: Tensor

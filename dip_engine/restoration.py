@@ -178,7 +178,7 @@ class Restoration:
             return
         fitted = yield from self._fit(tile, index, start)
         self.tally.add(fitted, self._error(tile, start, fitted))
-        self.parts.add(tile, start, work.fit_alone(tile, fitted))
+        self.parts.add(tile, start, work.fit_alone(tile, fitted) if fitted.answered else start)
         self.uncertainty.add(tile, fitted)
         joined = self._join(tile, start, fitted)
         if not self.job.settings.fit_only and self.clock.ended() is None:
@@ -201,6 +201,8 @@ class Restoration:
         return tile.scaled(self.work.factor).cut(self.mosaic.start).copy()
 
     def _join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
+        if not fitted.answered:
+            return start
         if self.job.settings.fit_only:
             return self.work.fit_alone(tile, fitted)
         return self.work.join(tile, start, fitted)
@@ -248,7 +250,9 @@ class Restoration:
 
     def _join_now(self, tile: Tile, start: Array, step: Step) -> Array:
         """Return a tile's result as if its fit had ended with this step."""
-        fitted = Fitted(step.picture(), step.iteration, None, step.iteration, "")
+        fitted = Fitted(
+            step.picture(), step.iteration, None, step.iteration, "", answered=step.answered
+        )
         return self._join(tile, start, fitted)
 
     def _show(self, tile: Tile, make: Callable[[], Array]) -> None:

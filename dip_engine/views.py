@@ -31,7 +31,7 @@ class Shot:
         picture: 1×C×h×w float32, with gradient.
         window: rows and columns of the whole picture it covers.
         counts: 1×C×h×w weight of each value in loss and average, or None for all.
-        clean: what it was made noisy of for this answer, like `picture`; None for y itself.
+        clean: the picture that was asked for, like `picture`, in pretraining; None for y itself.
     """
 
     picture: Tensor

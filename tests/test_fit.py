@@ -267,6 +267,26 @@ def test_while_a_fit_learns_from_the_start_that_is_what_it_shows():
     assert error(next(steps).picture(), problem.start) > 1e-6
 
 
+def test_a_fit_that_is_stopped_in_pretraining_says_that_its_picture_is_the_start():
+    _, problem = detailed()
+    stop = threading.Event()
+    stop.set()
+    fitted, steps = run(problem, PRETRAINED, stop=stop)
+    assert (fitted.answered, len(steps)) == (False, 1)
+    assert torch.allclose(fitted.picture, problem.start, atol=1e-6)
+    assert run(problem, PRETRAINED)[0].answered
+
+
+def test_the_error_of_a_part_of_the_picture_does_not_choose_it():
+    average = Average(problem_of(scene()), 0.0)
+    best = Best(Recipe("blind-spot", 40, patience=10), average)
+    for iteration, whole in ((1, False), (20, False), (30, True)):
+        average.add(torch.full((1, 3, 48, 48), iteration / 100), (slice(0, 48), slice(0, 48)), None)
+        best.look(iteration, iteration / 100, whole=whole)
+        assert not best.finished(iteration)
+    assert best.choose(30)[1:] == (30, 0.3)
+
+
 def test_a_fit_that_goes_on_does_not_learn_from_the_start_again():
     _, problem = detailed()
     fitted, _ = run(problem, PRETRAINED)

@@ -27,6 +27,7 @@ from dip_engine.denoising import Denoising, quarters, together
 from dip_engine.inpainting import Inpainting
 from dip_engine.jpeg import find_quality
 from dip_engine.tasks import NETWORKS, TASKS
+from dip_engine.views import BlindSpotView
 
 QUICK = {"iterations": 12, "threads": 1}
 
@@ -387,6 +388,22 @@ def test_stop_keeps_what_there_is(tmp_path, monkeypatch):
     result = restore(Job("denoise", source, tmp_path / "b.png"), stop)
     assert result.stop_reason == "stopped by hand"
     assert psnr(load(tmp_path / "b.png"), scene()) > psnr(noisy_scene(), scene())
+
+
+def test_a_stop_before_the_fit_has_answered_gives_the_classical_start(tmp_path, monkeypatch):
+    stop, shoot = threading.Event(), BlindSpotView.shoot
+
+    def shoot_and_stop(view, network):
+        stop.set()
+        return shoot(view, network)
+
+    monkeypatch.setattr(BlindSpotView, "shoot", shoot_and_stop)
+    source = save(tmp_path / "a.png", noisy_scene())
+    (tmp_path / "parts").mkdir()
+    restore(Job("denoise", source, tmp_path / "b.npy", parts=tmp_path / "parts"), stop)
+    start, fit = (np.load(tmp_path / "parts" / f"{name}.npy") for name in ("start", "fit"))
+    assert np.array_equal(fit, start)
+    assert np.allclose(np.load(tmp_path / "b.npy"), start, atol=1e-6)
 
 
 def test_a_time_limit_ends_a_long_fit_with_a_picture(tmp_path):
