@@ -98,13 +98,12 @@ class Denoising(Work):
         return replace(problem, echo=to_tensor(probe.noise_to_probe * probe.pattern, device))
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
-        fit = self.unclipped(tile, fitted)
+        fit = self.answer(tile, fitted)
         if not self.guessed or not self.noise_std:
             return fit
         return posterior_mean(fit, tile.cut(self.pixels), self.noise_std)
 
-    def unclipped(self, tile: Tile, fitted: Fitted) -> Array:
-        """Return the tile's picture as the network has it, without what clipped noise did to it."""
+    def answer(self, tile: Tile, fitted: Fitted) -> Array:
         if not self.noise_std:
             return to_array(fitted.picture)
         noisy = to_tensor(tile.cut(self.pixels))[0]

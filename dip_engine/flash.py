@@ -83,7 +83,7 @@ class FlashNoFlash(Work):
         return replace(super().problem(tile, start, device), latent=to_tensor(flash, device))
 
     def fit_alone(self, tile: Tile, fitted: Fitted) -> Array:
-        return self.denoising.unclipped(tile, fitted)
+        return self.denoising.answer(tile, fitted)
 
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         if not self.noise_std:

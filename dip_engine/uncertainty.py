@@ -57,8 +57,8 @@ class Uncertainty:
             return
         above = replace(fitted, picture=fitted.picture + fitted.spread)
         place = tile.scaled(self.work.factor)
-        self.usual.add(place, self.work.fit_alone(tile, fitted))
-        self.higher.add(place, self.work.fit_alone(tile, above))
+        self.usual.add(place, self.work.answer(tile, fitted))
+        self.higher.add(place, self.work.answer(tile, above))
 
     def write(self, finish: Finish) -> None:
         """Write the standard deviation of each pixel and channel, in units of the picture.

@@ -110,6 +110,10 @@ class Work:
         """Return the tile's picture as the fit has it."""
         return to_array(fitted.picture)
 
+    def answer(self, tile: Tile, fitted: Fitted) -> Array:
+        """Return what of `fit_alone` is the network's, nothing measured being mixed into it."""
+        return self.fit_alone(tile, fitted)
+
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         """Return the tile's result from its start and its fit."""
         share = self.recipe.share
