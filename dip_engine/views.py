@@ -133,7 +133,7 @@ class BlindSpotView:
         # Without its mean, which would drive all weights alike, far larger steps stay stable.
         self.mean = noisy.mean((2, 3), keepdim=True)
         self.noisy = noisy - self.mean
-        self.neighbours = neighbour_mean(noisy, torch.ones_like(noisy))
+        self.neighbours = neighbour_mean(noisy, torch.ones_like(noisy[:, :1]))
         self.start = noisy if start is None else start
         self.noise_std = noise_std
         self.pretraining = pretraining
@@ -197,12 +197,12 @@ def neighbour_mean(picture: Tensor, kept: Tensor) -> Tensor:
 
     Args:
         picture: 1×C×H×W.
-        kept: of its shape, 1 where a value may be used, else 0.
+        kept: of its shape, or with one channel for all; 1 where a value may be used, else 0.
     """
     kernel = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]])
     total = _filter(torch.cat([kept * picture, kept], 1), kernel)
-    values, weights = total.chunk(2, 1)
-    return values / weights.clamp_min(1e-6)
+    channels = picture.shape[1]
+    return total[:, :channels] / total[:, channels:].clamp_min(1e-6)
 
 
 def _blur(picture: Tensor) -> Tensor:
