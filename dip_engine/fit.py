@@ -60,7 +60,7 @@ class Fitted:
         parameters: how many numbers were adjusted.
         spread: standard deviation of the last outputs, like `picture`, if it was asked for.
         state: of network and optimiser at the end, for the fit of a similar picture.
-        answered: False if it ended in pretraining: the picture is the start.
+        answered: False if it ended in pretraining: the picture is the start, the iteration 0.
     """
 
     picture: Tensor
@@ -138,11 +138,14 @@ def fit(
         if clip is not None:
             clip()
         optimiser.step()
-        if shot.clean is None:
+        answered = shot.clean is None
+        if answered:
             average.add(shot.picture.detach(), shot.window, believed(problem, average, shot))
+        elif iteration % CHECKPOINT == 0 and math.isfinite(loss.item()):
+            roll_back.save()
 
         # In pretraining the loss tells nothing of the picture.
-        if shot.clean is None and (iteration % CHECK == 0 or iteration == recipe.iterations):
+        if answered and (iteration % CHECK == 0 or iteration == recipe.iterations):
             loss_now = loss.item()
             error = held_out_error(problem, average, held, view)
             # The loss of one window says little about that of another; NaN says it all.
@@ -163,26 +166,31 @@ def fit(
                     whole=mostly_answered(problem, average),
                 )
 
-        yield Step(iteration, loss_now, best.error, average.picture, shot.clean is None)
-        if stop is not None and stop.is_set():
-            reason = "stopped by hand"
-            break
-        if out_of_time():
-            reason = "time limit reached"
-            break
-        if best.finished(iteration):
-            reason = "held-out error stopped falling"
+        yield Step(iteration, loss_now, best.error, average.picture, answered)
+        if ended := _ended(iteration, best, stop, out_of_time):
+            reason = ended
             break
 
     return Fitted(
-        *best.choose(iteration),
+        *best.choose(iteration if answered else 0),
         iteration,
         reason,
         parameters=networks.parameter_count(network),
         spread=average.spread(),
         state={"network": network.state_dict(), "optimiser": optimiser.state_dict()},
-        answered=shot.clean is None,
+        answered=answered,
     )
+
+
+def _ended(
+    iteration: int, best: Best, stop: threading.Event | None, out_of_time: Callable[[], bool]
+) -> str | None:
+    """Return why the fit ends before its last iteration, or None while it goes on."""
+    if stop is not None and stop.is_set():
+        return "stopped by hand"
+    if out_of_time():
+        return "time limit reached"
+    return "held-out error stopped falling" if best.finished(iteration) else None
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:

@@ -235,9 +235,16 @@ class Restoration:
             # Preview and snapshot share what is joined.
             join = cache(partial(self._join_now, tile, start, step))
             yield from self._preview(step.iteration, partial(self._show, tile, join))
-            for snapshot in self.snapshots.take(tile, step.iteration, join, _psnr(step)):
+            if not step.answered:  # index 0 shows the start already
+                continue
+            for snapshot in self.snapshots.take(tile, step.iteration, join, self._psnr(step)):
                 yield replace(snapshot, loss=step.loss)
         return steps.value
+
+    def _psnr(self, step: Step) -> float | None:
+        if step.held_out is None and self.work.recipe.crop:
+            return None  # the loss of one window tells nothing of the picture
+        return psnr(step.loss if step.held_out is None else step.held_out)
 
     def _end_of_fit(self, index: int) -> float:
         """Return the seconds since the job began at which the fit of a tile must end."""
@@ -275,7 +282,7 @@ class Restoration:
             0 if step is None else step.iteration,
             0 if step is None else self.work.recipe.iterations,
             None if step is None else step.loss,
-            None if step is None else _psnr(step),
+            None if step is None else self._psnr(step),
             seconds,
             remaining,
             tile,
@@ -299,10 +306,6 @@ class Restoration:
         end = self.clock.seconds
         # The picture of a large job costs more than many iterations: it gets a tenth of the time.
         self.next_preview = max(begin + pause, end + 9 * (end - begin))
-
-
-def _psnr(step: Step) -> float | None:
-    return psnr(step.loss if step.held_out is None else step.held_out)
 
 
 def check_size(job: Job, width: int, height: int) -> None:

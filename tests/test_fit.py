@@ -272,9 +272,38 @@ def test_a_fit_that_is_stopped_in_pretraining_says_that_its_picture_is_the_start
     stop = threading.Event()
     stop.set()
     fitted, steps = run(problem, PRETRAINED, stop=stop)
-    assert (fitted.answered, len(steps)) == (False, 1)
+    assert (fitted.answered, fitted.iteration, len(steps)) == (False, 0, 1)
     assert torch.allclose(fitted.picture, problem.start, atol=1e-6)
     assert run(problem, PRETRAINED)[0].answered
+
+
+def test_a_fit_that_diverges_after_pretraining_goes_back_to_what_that_has_taught_it():
+    _, problem = detailed()
+    recipe = replace(PRETRAINED, iterations=150, pretraining=0.4)
+    taught: list[torch.Tensor] = []
+    back: list[torch.Tensor] = []
+
+    class Watched(RollBack):
+        def save(self) -> None:
+            super().save()
+            taught[:] = [weight.clone() for weight in self.weights]
+
+        def if_diverged(self, loss: float) -> bool:
+            went_back = super().if_diverged(loss if back else math.nan)
+            if not back:
+                back.extend(p.detach().clone() for p in self._parameters())
+            return went_back
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dip_engine.fit.RollBack", Watched)
+        steps = fit(problem, recipe, seed=0, dtype=torch.float32)
+        next(steps)
+        untrained = [weight.clone() for weight in taught]
+        while not back:
+            step = next(steps)
+    assert step.iteration < 70 + 10
+    assert all(torch.equal(a, b) for a, b in zip(back, taught, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(back, untrained, strict=True))
 
 
 def test_the_error_of_a_part_of_the_picture_does_not_choose_it():
