@@ -64,6 +64,9 @@ class Curve(Gtk.DrawingArea):
         ink = self.get_style_context().get_color(self.get_state_flags())
         text = (ink.red, ink.green, ink.blue)
         self._scale()
+        if not self._points:
+            self._draw_wait(context, text)
+            return False
         self._draw_axes(context, text)
         if self._choice is not None:
             self._draw_choice(context)
@@ -73,7 +76,7 @@ class Curve(Gtk.DrawingArea):
 
     def _scale(self) -> None:
         """Fit the axes to what there is to show."""
-        values = [value for _, value in self._points] or [20.0]
+        values = [value for _, value in self._points] or [0.0]
         # The first iterations are far below the rest, and would flatten it.
         values = sorted(values)[len(values) // 20 :]
         self._low, self._high = math.floor(values[0]), math.ceil(values[-1] + 0.05)
@@ -106,6 +109,13 @@ class Curve(Gtk.DrawingArea):
         self._text(context, f"{self._iterations}", right, bottom, align=1.0)
         self._text(context, "iterations", (left + right) / 2, bottom, align=0.5)
         self._text(context, "agreement with the input (dB)", left, 12, align=0.0)
+
+    def _draw_wait(self, context: Any, ink: tuple[float, float, float]) -> None:
+        """Say why there is nothing: a fit may learn from the first estimate for a while."""
+        context.set_font_size(11)
+        context.set_source_rgba(*ink, 0.8)
+        text = "the curve begins when the network has warmed up"
+        self._text(context, text, self._width / 2, self._height / 2, align=0.5)
 
     def _draw_line(self, context: Any) -> None:
         context.set_source_rgb(*_ACCENT)
