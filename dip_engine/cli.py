@@ -62,7 +62,7 @@ def cli() -> None:
 @click.option(
     "--uncertainty",
     type=_FILE,
-    help="Write how sure the fit is too: the standard deviation of each pixel (.npy, .tif).",
+    help="Write how much the fit varies, too: the standard deviation of each pixel (.npy, .tif).",
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.pass_context
@@ -143,7 +143,7 @@ _SAME_FOR_ALL: dict[str, Any] = {
     default="skip,deep-decoder,fast",
     show_default=True,
     callback=networks_of,
-    help="Which to compare, with commas between them.",
+    help="Which to compare, with commas between them; fast is our up.",
 )
 @click.option("--truth", type=_FILE, help="The picture as it should be, to measure against.")
 @settings_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import shutil
 import sys
@@ -150,6 +151,8 @@ def check_onnxruntime() -> Iterator[Finding]:
 
 def running_providers() -> list[str]:
     """Return the names of onnxruntime's providers that can run a model here, best first."""
+    # Its official builds write an identifier to the home folder and report to their maker.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     onnxruntime: Any = importlib.import_module("onnxruntime")  # it has no type stubs
     onnxruntime.set_default_logger_severity(4)  # a provider that is missing is no error here
     # TensorRT complains on stdout, and nobody has it without having CUDA.

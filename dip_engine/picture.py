@@ -155,8 +155,13 @@ def _to_samples(values: Array, dtype: np.dtype[Any]) -> Array:
     return np.rint(np.clip(values, 0, 1) * scale).astype(dtype)
 
 
-def check_target(path: Path, *, has_alpha: bool) -> None:
+def check_target(path: Path, *, has_alpha: bool, floats: bool = False) -> None:
     """Find out before the work, not after it, that a result could not be written.
+
+    Args:
+        path: the file to write.
+        has_alpha: the picture has an alpha channel.
+        floats: its values are not to be rounded.
 
     Raises:
         OutputError: the suffix is no format or cannot hold what is wanted, or the folder is not
@@ -168,6 +173,8 @@ def check_target(path: Path, *, has_alpha: bool) -> None:
         raise OutputError(f"{path} has no suffix of a known picture format.", hint)
     if has_alpha and kind == "JPEG":
         raise OutputError(f"{path} cannot hold an alpha channel.", "Use .png instead.")
+    if floats and kind not in ("TIFF", "NPY"):
+        raise OutputError(f"{path} cannot hold such small numbers.", "Use .tif or .npy instead.")
     check_place(path)
 
 

@@ -118,7 +118,7 @@ class Restoration:
         values = ValueRange.of(source.pixels).for_job(job)
         self.work = work = make_work(job, source, values, mask, self.tally.warnings)
         if job.uncertainty is not None:
-            picture.check_target(job.uncertainty, has_alpha=False)
+            picture.check_target(job.uncertainty, has_alpha=False, floats=True)
             work.recipe = wandering(work.recipe)
         width, height = source.width * work.factor, source.height * work.factor
         check_size(job, width, height)

@@ -102,8 +102,8 @@ def _jpeg(given: Given) -> Work:
         )
     if quality >= 95:
         given.warnings.append(
-            f"JPEG quality {quality}: there is little to restore. If it was lower once, tell it "
-            "with --quality."
+            f"JPEG quality {quality} or none at all: there is little to restore. If it was lower "
+            "once, tell it with --quality."
         )
     return JpegRestoration(given.pixels, quality, settings)
 

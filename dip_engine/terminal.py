@@ -66,7 +66,7 @@ def _detail(progress: Progress) -> str:
     if progress.remaining is not None:
         parts.append(f"about {progress.remaining:.0f} s left")
     if progress.psnr is not None:
-        parts.append(f"{progress.psnr:.1f} dB")
+        parts.append(f"{progress.psnr:.1f} dB to what is known")
     return ", ".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,16 @@ def test_onnxruntime_is_there_once(
 def test_providers_are_those_that_run(capfd: pytest.CaptureFixture[str]) -> None:
     assert doctor.running_providers()[-1] == "CPUExecutionProvider"
     assert capfd.readouterr() == ("", "")
+
+
+def test_looking_for_providers_leaves_nothing_at_home(tmp_path: Path) -> None:
+    names = "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    code = "from dip_engine import doctor; print(doctor.running_providers())"
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True
+    )
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_little_space_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
