@@ -114,7 +114,9 @@ class Curve(Gtk.DrawingArea):
         """Say why there is nothing: a fit may learn from the first estimate for a while."""
         context.set_font_size(11)
         context.set_source_rgba(*ink, 0.8)
-        text = "the curve begins when the network has warmed up"
+        ended = "the fit ended before there was a curve"
+        begins = "the curve begins when the network has warmed up"
+        text = begins if self._choice is None else ended
         self._text(context, text, self._width / 2, self._height / 2, align=0.5)
 
     def _draw_line(self, context: Any) -> None:
