@@ -58,12 +58,7 @@ def read_mask(path: Path, width: int, height: int, *, may_be_white: bool = False
         InputError: the file cannot be read.
         MaskError: it is not of that size (pixels), or all black, or all white and may not be.
     """
-    size = estimate_size(path)
-    if size != (width, height):
-        raise MaskError(
-            f"{path} is {size[0]}×{size[1]} pixels, but the picture is {width}×{height}.",
-            "Make the mask exactly as large as the picture.",
-        )
+    check_mask_size(path, width, height)
     picture = read(path, max_pixels=width * height)
     mask = np.clip(picture.pixels, 0, 1).mean(axis=2, dtype=np.float32)
     if picture.alpha is not None:
@@ -75,6 +70,21 @@ def read_mask(path: Path, width: int, height: int, *, may_be_white: bool = False
         hint = f"{_POLARITY}; some pixels must be kept."
         raise MaskError(f"{path} is all white: nothing is left to restore from.", hint)
     return np.asarray(mask, np.float32)
+
+
+def check_mask_size(path: Path, width: int, height: int) -> None:
+    """Compare a mask with its picture, without decoding it.
+
+    Raises:
+        InputError: the file cannot be read.
+        MaskError: it is not of that size (pixels).
+    """
+    size = estimate_size(path)
+    if size != (width, height):
+        raise MaskError(
+            f"{path} is {size[0]}×{size[1]} pixels, but the picture is {width}×{height}.",
+            "Make the mask exactly as large as the picture.",
+        )
 
 
 def mask_from_alpha(picture: Picture) -> Array:

@@ -243,6 +243,15 @@ def test_dry_run_writes_nothing_and_estimates(bench: Bench) -> None:
     assert values["rough_estimate"]["seconds"] == values["pictures"][0]["seconds"] > 0
 
 
+def test_dry_run_foresees_a_mask_of_another_size(bench: Bench) -> None:
+    Image.new("RGB", (40, 30)).save(bench.photos / "a.png")
+    Image.new("RGB", (30, 30)).save(bench.folder / "mask.png")
+    mask = ("--mask", bench.folder / "mask.png")
+    result = bench.run(bench.photos, "--dry-run", "--task", "inpaint", *mask)
+    assert "a.png  would fail: " in result.stdout
+    assert "mask.png is 30×30 pixels, but the picture is 40×30" in result.stdout
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_every_task_has_an_estimate_and_a_word_for_what_was_done(task: str, preset: str) -> None:

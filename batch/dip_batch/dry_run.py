@@ -18,6 +18,7 @@ from dip_batch.todo import Todo
 from dip_batch.walk import is_video
 from dip_engine.clips import open_clip
 from dip_engine.errors import DipError
+from dip_engine.masks import check_mask_size
 from dip_engine.picture import estimate_size
 from dip_engine.processes import free_cores
 
@@ -89,6 +90,8 @@ def _planned(todo: Todo, cores: int) -> dict[str, Any]:
     about["shown"] = shown(item.output)
     try:
         width, height, frames = _size(item.input)
+        if todo.job.mask is not None and frames is None:
+            check_mask_size(todo.job.mask, width, height)
     except DipError as error:
         return {**about, "status": "failed", "reason": error.sentence, "hint": error.hint}
     cost = estimate(todo.job.task, todo.job.settings, (width, height), cores, frames)
