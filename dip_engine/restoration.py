@@ -242,9 +242,10 @@ class Restoration:
         return steps.value
 
     def _psnr(self, step: Step) -> float | None:
-        if step.held_out is None and self.work.recipe.crop:
-            return None  # the loss of one window tells nothing of the picture
-        return psnr(step.loss if step.held_out is None else step.held_out)
+        error = step.held_out
+        if error is None and not self.work.recipe.crop:  # that of a window is not the picture's
+            error = step.loss
+        return psnr(error)
 
     def _end_of_fit(self, index: int) -> float:
         """Return the seconds since the job began at which the fit of a tile must end."""

@@ -79,8 +79,7 @@ def _total(count: int, total: dict[str, Any]) -> str:
     return (
         f"Nothing was done. {count} picture{'s' if count > 1 else ''} would take about "
         f"{span(cost.seconds)} and {cost.gigabytes:.1f} GB of memory ({where}). "
-        "This is a rough estimate, within a factor of three: a fit may stop sooner, and machines "
-        "differ."
+        "This is a rough estimate, which can be wrong by a factor of three: machines differ."
     )
 
 

@@ -63,10 +63,11 @@ class Curve(Gtk.DrawingArea):
     def _draw(self, _widget: Gtk.Widget, context: Any) -> bool:
         ink = self.get_style_context().get_color(self.get_state_flags())
         text = (ink.red, ink.green, ink.blue)
-        self._scale()
+        self._width, self._height = self.get_allocated_width(), self.get_allocated_height()
         if not self._points:
             self._draw_wait(context, text)
             return False
+        self._scale()
         self._draw_axes(context, text)
         if self._choice is not None:
             self._draw_choice(context)
@@ -76,11 +77,10 @@ class Curve(Gtk.DrawingArea):
 
     def _scale(self) -> None:
         """Fit the axes to what there is to show."""
-        values = [value for _, value in self._points] or [0.0]
+        values = sorted(value for _, value in self._points)
         # The first iterations are far below the rest, and would flatten it.
-        values = sorted(values)[len(values) // 20 :]
+        values = values[len(values) // 20 :]
         self._low, self._high = math.floor(values[0]), math.ceil(values[-1] + 0.05)
-        self._width, self._height = self.get_allocated_width(), self.get_allocated_height()
 
     def _place(self, iteration: float, value: float) -> tuple[float, float]:
         wide = self._width - _MARGIN["left"] - _MARGIN["right"]
@@ -142,7 +142,7 @@ class Curve(Gtk.DrawingArea):
         self._text(context, text, x + (6 if has_room else -6), bottom - 6, align=1.0 - has_room)
 
     def _draw_chosen(self, context: Any) -> None:
-        if self._chosen is None or not self._points:
+        if self._chosen is None:
             return
         near = min(self._points, key=lambda point: abs(point[0] - (self._chosen or 0)))
         x, y = self._place(self._chosen, near[1])
