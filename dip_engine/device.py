@@ -106,16 +106,22 @@ def prepared(settings: Settings) -> Iterator[None]:
     try:
         torch.set_num_threads(settings.threads or free_cores())
         torch.set_flush_denormal(True)
-        # On a GPU some gradients have no deterministic form: a warning, not an error.
-        torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+        _set_deterministic(settings.deterministic)
         torch.backends.cudnn.deterministic = settings.deterministic
         torch.backends.cudnn.benchmark = not settings.deterministic
         yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(deterministic)
+        _set_deterministic(deterministic)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+
+
+def _set_deterministic(wanted: bool) -> None:
+    """Set it only where it is not so already: the call loads all of torch's compiler, for 2 s."""
+    if wanted != torch.are_deterministic_algorithms_enabled():
+        # On a GPU some gradients have no deterministic form: a warning, not an error.
+        torch.use_deterministic_algorithms(wanted, warn_only=wanted)
 
 
 def as_dip_error(error: Exception, name: str) -> DipError | None:

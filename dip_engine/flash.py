@@ -64,6 +64,9 @@ class FlashNoFlash(Work):
         self.seed = settings.seed
         self._guessed: dict[Tile, Array] = {}
 
+    def glance(self) -> Array:
+        return self.denoising.glance()
+
     def start(self, tile: Tile, device: torch.device) -> Start:
         """Make the estimate from all pixels, and one that has to guess those that are held out."""
         held = self.held_pixels(tile)

@@ -14,6 +14,7 @@ from torch import Tensor
 from dip_engine import classical
 from dip_engine.errors import MaskError
 from dip_engine.fit import Fitted
+from dip_engine.glance import without_holes
 from dip_engine.held_out import weight_map
 from dip_engine.job import Settings
 from dip_engine.plug_and_play import falling, plug_and_play
@@ -81,6 +82,10 @@ class Inpainting(Work):
     def first(self) -> Array:
         mean = self.pixels[~self.unknown].mean(axis=0)
         return np.where(self.missing[:, :, None], mean, self.pixels).astype(np.float32)
+
+    def glance(self) -> Array:
+        known = to_tensor((~self.unknown).astype(np.float32))
+        return to_array(without_holes(to_tensor(self.pixels), known))
 
     def start(self, tile: Tile, device: torch.device) -> Start:
         """Fill the holes; beside, guess what is held out, for the weighing."""

@@ -47,7 +47,7 @@ class Normalised(nn.Module):
         self.norm = BatchNorm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.convolution(x)), 0.2)
+        return F.leaky_relu(self.norm(self.convolution(x)), 0.2, inplace=True)
 
 
 class BatchNorm(nn.Module):

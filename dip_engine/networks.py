@@ -201,17 +201,17 @@ class BlindSpot(Generator):
         self.head = Convolution(widths[0], outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.leaky_relu(self.first(x), 0.1)
+        x = F.leaky_relu(self.first(x), 0.1, inplace=True)
         kept = []
         for down in self.downs:
             kept.append(x)
             for convolution in down:  # type: ignore[attr-defined]
-                x = F.leaky_relu(convolution(x), 0.1)
+                x = F.leaky_relu(convolution(x), 0.1, inplace=True)
         for index in reversed(range(len(self.ups))):
-            x = enlarge(self.lifts[index](x), "bilinear") + self.skips[index](kept[index])
-            x = F.leaky_relu(x, 0.1)
+            x = enlarge(self.lifts[index](x), "bilinear").add_(self.skips[index](kept[index]))
+            x = F.leaky_relu(x, 0.1, inplace=True)
             for convolution in self.ups[index]:  # type: ignore[attr-defined]
-                x = F.leaky_relu(convolution(x), 0.1)
+                x = F.leaky_relu(convolution(x), 0.1, inplace=True)
         residual: Tensor = self.head(x)
         return residual.float()
 

@@ -136,7 +136,7 @@ class Restoration:
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         self.parts = Parts(job.parts, work, self.mosaic)
         self.uncertainty = Uncertainty(job.uncertainty, work, self.mosaic)
-        yield from self._preview(0, force=True)
+        yield from self._glance()
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
                 yield from self._tile(tile, index)
@@ -153,6 +153,12 @@ class Restoration:
         picture.write(job.output, result, source, alpha=self.finish.alpha)
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
+
+    def _glance(self) -> Iterator[Event]:
+        """Show a rough result at once; the job's own does not depend on it."""
+        if self.job.settings.preview_seconds:
+            rough = self.work.finish(self.work.glance().astype(np.float32))
+            yield Preview(0, *self.finish.thumbnail(self.finish.picture(rough)))
 
     def _tile(self, tile: Tile, index: int) -> Iterator[Event]:
         work, count = self.work, len(self.work.tiles)

@@ -68,6 +68,10 @@ class Work:
         """Return what can be shown at once, of the size of the result."""
         return self.measured
 
+    def glance(self) -> Array:
+        """Return a rough result to show within a second, of the size of the result."""
+        return self.first()
+
     def add_probe(self, noise_std: float, seed: int) -> None:
         """Let a probe tell what the fit of each tile is worth; see `Noise.independent`."""
         size = max(tile.height * tile.width for tile in self.tiles)

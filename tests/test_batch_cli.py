@@ -42,10 +42,12 @@ class Bench:
     def command(self, *arguments: str | Path, seconds: float = 0) -> list[str]:
         engine = shlex.join([sys.executable, str(ENGINE), str(self.log), str(seconds)])
         task = () if "--task" in arguments else ("--task", "denoise")
-        return [*map(str, arguments), *task, "--engine", engine]
+        alone = () if {"--workers", "--device"} & set(arguments) else ("--workers", "1")
+        return [*map(str, arguments), *task, *alone, "--engine", engine]
 
-    def run(self, *arguments: str | Path) -> Result:
-        return CliRunner().invoke(main, self.command(*(arguments or (self.photos,))))
+    def run(self, *arguments: str | Path, seconds: float = 0) -> Result:
+        command = self.command(*(arguments or (self.photos,)), seconds=seconds)
+        return CliRunner().invoke(main, command)
 
     def restored(self) -> list[str]:
         """Return the names of the pictures the engine has done, in order."""

@@ -35,6 +35,7 @@ class Batch:
     def start(self, *options: str, seconds: float = 0.15) -> subprocess.Popen[str]:
         engine = shlex.join([sys.executable, str(ENGINE), str(self.log), str(seconds)])
         command = [sys.executable, "-m", "dip_batch", str(self.photos), "--task", "denoise"]
+        command += ["--workers", "1"]
         return subprocess.Popen(
             [*command, "--engine", engine, *options],
             stdout=subprocess.PIPE,

@@ -339,8 +339,8 @@ def test_events_come_in_order_and_previews_are_pictures(tmp_path):
     assert fractions == sorted(fractions)
     first = np.frombuffer(previews[0].pixels, np.uint8).reshape(64, 64, 3)
     last = np.frombuffer(previews[-1].pixels, np.uint8).reshape(64, 64, 3)
-    assert np.array_equal(first, noisy_scene())
-    assert psnr(last, scene()) > psnr(first, scene()) + 4
+    assert psnr(first, scene()) > psnr(noisy_scene(), scene()) + 3
+    assert psnr(last, scene()) > psnr(noisy_scene(), scene()) + 4
 
 
 @pytest.mark.parametrize(("side", "size"), [(16, (16, 8)), (50, (50, 25)), (500, (64, 32))])
@@ -357,7 +357,8 @@ def test_previews_are_as_large_as_asked_and_no_larger_than_the_picture(tmp_path,
     }
 
 
-def test_the_picture_is_shown_before_any_work(tmp_path):
+def test_a_large_picture_is_shown_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("dip_engine.denoising.MOST_PIXELS", 64 * 64 - 1)
     job = Job(
         "denoise",
         save(tmp_path / "a.png", noisy_scene()),

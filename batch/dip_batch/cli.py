@@ -86,6 +86,12 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     show_default=True,
     help="File format of the results. Inpainted JPEG files become PNG unless one is chosen.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Pictures worked on at the same time on each device.  [default: on a CPU one per core, as "
+    "far as the memory goes; on a GPU one]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done and what it may cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; text to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Tell only what did not go well.")
@@ -143,6 +149,7 @@ def _command(inputs: tuple[Path, ...], options: dict[str, Any]) -> Command:
     return Command(
         request,
         devices=devices,
+        workers=take("workers"),
         mask_color=mask_color,
         exists=take("exists"),
         engine=None if engine is None else shlex.split(engine),

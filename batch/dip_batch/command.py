@@ -25,6 +25,7 @@ from dip_batch.report import REPORT_NAME, RunFacts, make_report, write_report
 from dip_batch.run import Ending, run_batch
 from dip_batch.todo import sort_out
 from dip_batch.walk import RESULTS_FOLDER
+from dip_batch.workers import Worker, share_out
 from dip_engine.client import Engine
 from dip_engine.errors import Cancelled, DeviceError, DipError, OutputError
 from dip_engine.job import Job, Settings
@@ -41,7 +42,8 @@ class Command:
     Attributes:
         request: what the plan is made of.
         settings: of all pictures.
-        devices: one worker for each.
+        devices: where it is done.
+        workers: on each device, or None to choose.
         mask_color: see `Job`.
         exists: one of `EXISTS`.
         engine: command that starts the engine, or None for the installed one.
@@ -51,6 +53,7 @@ class Command:
     request: Request
     settings: Settings
     devices: tuple[str, ...]
+    workers: int | None
     mask_color: tuple[int, int, int] | None
     exists: str
     engine: list[str] | None
@@ -93,7 +96,8 @@ def dry_run(command: Command) -> int:
     plan = _plan(command, errors)
     journals = {root: Journal(root) for root in plan.roots}
     todos, outcomes = sort_out(plan, command.job, journals, command.exists)
-    values = preview(plan, todos, outcomes, command.devices)
+    workers = share_out(command.devices, todos, command.workers)
+    values = preview(plan, todos, outcomes, workers)
     if command.as_json:
         click.echo(write_preview(values))
     else:
@@ -120,11 +124,12 @@ def restore(command: Command) -> int:
         _sweep(plan)
         todos, known = sort_out(plan, command.job, journals, command.exists)
         log = _log(plan)
-        with _display(command, len(plan.items), out, errors) as display:
+        workers = share_out(command.devices, todos, command.workers)
+        with _display(command, len(plan.items), workers, out, errors) as display:
             display.known(known)
             ending = run_batch(
                 todos,
-                command.devices,
+                workers,
                 start_engine=lambda: Engine(command.engine, log=log),
                 journals=journals,
                 display=display,
@@ -137,6 +142,7 @@ def restore(command: Command) -> int:
             task=command.request.task,
             settings=command.settings,
             devices=command.devices,
+            workers=len(workers),
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now().astimezone().isoformat(timespec="seconds"),
             seconds=time.monotonic() - clock,
@@ -161,9 +167,11 @@ def restore(command: Command) -> int:
     return code
 
 
-def _display(command: Command, total: int, out: Console, errors: Console) -> Lines:
+def _display(
+    command: Command, total: int, workers: list[Worker], out: Console, errors: Console
+) -> Lines:
     if out.file.isatty() and not out.is_dumb_terminal and not command.quiet:
-        return Bars(out, command.request.task, total, command.devices)
+        return Bars(out, command.request.task, total, workers)
     return Lines(out, errors, command.request.task, total, quiet=command.quiet)
 
 

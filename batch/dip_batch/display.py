@@ -17,6 +17,7 @@ from rich.text import Text
 from dip_batch.names import printable, shorten, shown, span
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Item
+from dip_batch.workers import Worker
 from dip_engine.events import Event
 from dip_engine.events import Progress as ProgressEvent
 
@@ -121,12 +122,12 @@ class Bars(Lines):
     Args:
         console: the terminal.
         task, total: see `Lines`.
-        devices: names of the workers' devices.
+        workers: who does it.
     """
 
-    def __init__(self, console: Console, task: str, total: int, devices: Iterable[str]) -> None:
+    def __init__(self, console: Console, task: str, total: int, workers: Iterable[Worker]) -> None:
         super().__init__(console, console, task, total)
-        self._devices = tuple(devices)
+        self._devices = [worker.device for worker in workers]
         self._bars = Progress(
             _column("name", _NAME_CELLS, "left"),
             BarColumn(bar_width=None),
@@ -159,7 +160,7 @@ class Bars(Lines):
     def taken(self, worker: int, item: Item, /) -> None:
         """Begin the worker's bar anew."""
         name = item.name
-        if len(self._devices) > 1:
+        if len(set(self._devices)) > 1:
             name = f"{self._devices[worker]} {name}"
         self._bars.reset(
             self._rows[worker],

@@ -16,6 +16,7 @@ from dip_batch.outcome import Outcome
 from dip_batch.plan import Plan
 from dip_batch.todo import Todo
 from dip_batch.walk import is_video
+from dip_batch.workers import Worker
 from dip_engine.clips import open_clip
 from dip_engine.errors import DipError
 from dip_engine.masks import check_mask_size
@@ -24,23 +25,23 @@ from dip_engine.processes import free_cores
 
 
 def preview(
-    plan: Plan, todos: Sequence[Todo], outcomes: Sequence[Outcome], devices: Sequence[str]
+    plan: Plan, todos: Sequence[Todo], outcomes: Sequence[Outcome], workers: Sequence[Worker]
 ) -> dict[str, Any]:
     """Return as JSON values what a run would do, with the cost of each picture and of all."""
-    cores = free_cores()
-    by_item = {todo.item: _planned(todo, cores) for todo in todos}
+    threads = workers[0].threads or free_cores()
+    by_item = {todo.item: _planned(todo, threads) for todo in todos}
     by_item |= {outcome.item: _settled(outcome) for outcome in outcomes}
     pictures = [by_item[item] for item in plan.items]
     seconds = sum(picture.get("seconds", 0.0) for picture in pictures)
     gigabytes = max((picture.get("gigabytes", 0.0) for picture in pictures), default=0.0)
-    workers = max(1, min(len(devices), len(todos)))
     return {
         "dry_run": True,
         "rough_estimate": {
-            "seconds": round(seconds / workers, 1),
-            "gigabytes_per_device": round(gigabytes, 1),
-            "devices": list(devices),
-            "cores": cores,
+            "seconds": round(seconds / len(workers), 1),
+            "gigabytes_per_worker": round(gigabytes, 1),
+            "devices": list(dict.fromkeys(worker.device for worker in workers)),
+            "workers": len(workers),
+            "cores": free_cores(),
         },
         "pictures": pictures,
     }
@@ -71,7 +72,7 @@ def write_preview(values: dict[str, Any]) -> str:
 
 
 def _total(count: int, total: dict[str, Any]) -> str:
-    cost = Estimate(total["seconds"], total["gigabytes_per_device"])
+    cost = Estimate(total["seconds"], total["workers"] * total["gigabytes_per_worker"])
     cores = total["cores"]
     where = " and ".join(total["devices"])
     if not any(map(on_gpu, total["devices"])):

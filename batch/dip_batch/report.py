@@ -46,6 +46,7 @@ class RunFacts:
         task: its name.
         settings: of all pictures.
         devices: of the workers.
+        workers: how many pictures were worked on at the same time.
         started, finished: ISO 8601 times with their zone.
         seconds: between them.
         ending: ``finished``, ``interrupted``, or the sentence of what ended the run.
@@ -54,6 +55,7 @@ class RunFacts:
     task: str
     settings: Settings
     devices: tuple[str, ...]
+    workers: int
     started: str
     finished: str
     seconds: float
@@ -76,6 +78,7 @@ def make_report(facts: RunFacts, outcomes: Iterable[Outcome]) -> dict[str, Any]:
             "task": facts.task,
             "settings": settings,
             "devices": list(facts.devices),
+            "workers": facts.workers,
             "started": facts.started,
             "finished": facts.finished,
             "ending": facts.ending,

@@ -1,4 +1,4 @@
-"""Do the work: one thread per device, each with its own engine process.
+"""Do the work: one thread per worker, each with its own engine process.
 
 Threads only wait for their engines. Whatever they have to say is put into a queue of calls that
 the main thread makes, so that journal and display need no locks.
@@ -19,6 +19,7 @@ from dip_batch.journal import Journal
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Item
 from dip_batch.todo import Todo
+from dip_batch.workers import Worker
 from dip_engine.errors import (
     Cancelled,
     DeviceError,
@@ -81,7 +82,7 @@ class Ending:
 
 def run_batch(
     todos: Sequence[Todo],
-    devices: Sequence[str],
+    workers: Sequence[Worker],
     *,
     start_engine: Callable[[], EngineLike],
     journals: Mapping[Path, Journal],
@@ -95,7 +96,7 @@ def run_batch(
 
     Args:
         todos: what is to be done, in order.
-        devices: one worker is started for each.
+        workers: who does it.
         start_engine: makes an engine; called once per worker.
         journals: open, by folder of results.
         display: is told what happens.
@@ -103,7 +104,7 @@ def run_batch(
     """
     return _Run(
         todos,
-        devices,
+        workers,
         start_engine=start_engine,
         journals=journals,
         display=display,
@@ -115,7 +116,7 @@ class _Run:
     def __init__(
         self,
         todos: Sequence[Todo],
-        devices: Sequence[str],
+        workers: Sequence[Worker],
         *,
         start_engine: Callable[[], EngineLike],
         journals: Mapping[Path, Journal],
@@ -126,7 +127,7 @@ class _Run:
         self._waiting: queue.SimpleQueue[Todo] = queue.SimpleQueue()
         for todo in todos:
             self._waiting.put(todo)
-        self._devices = devices[: len(todos)]
+        self._workers = workers[: len(todos)]
         self._start_engine = start_engine
         self._journals = journals
         self._display = display
@@ -139,8 +140,8 @@ class _Run:
 
     def run(self) -> Ending:
         threads = [
-            threading.Thread(target=self._work, args=(number, device), daemon=True)
-            for number, device in enumerate(self._devices)
+            threading.Thread(target=self._work, args=(number, worker), daemon=True)
+            for number, worker in enumerate(self._workers)
         ]
         for thread in threads:
             thread.start()
@@ -189,7 +190,7 @@ class _Run:
         for engine in self._engines:
             engine.cancel()
 
-    def _work(self, number: int, device: str) -> None:
+    def _work(self, number: int, worker: Worker) -> None:
         """Take pictures until there are none; this is what the threads do."""
         try:
             engine = self._start_engine()
@@ -198,7 +199,7 @@ class _Run:
                 while not self._over():
                     todo = self._waiting.get_nowait()
                     self._calls.put(partial(self._display.taken, number, todo.item))
-                    outcome = self._restore(engine, number, todo, device)
+                    outcome = self._restore(engine, number, todo, worker)
                     self._calls.put(partial(self._finish, number, todo, outcome))
             finally:
                 engine.close()
@@ -207,14 +208,15 @@ class _Run:
         except Exception as error:  # the main thread raises it
             self._fatal = self._fatal or error
 
-    def _restore(self, engine: EngineLike, number: int, todo: Todo, device: str) -> Outcome:
+    def _restore(self, engine: EngineLike, number: int, todo: Todo, worker: Worker) -> Outcome:
         """Restore one picture, with a fresh process where the first one dies.
 
         Raises:
             Cancelled: the run is over.
             DeviceError, ProtocolError: no picture can be restored.
         """
-        job = replace(todo.job, settings=replace(todo.job.settings, device=device))
+        settings = replace(todo.job.settings, device=worker.device, threads=worker.threads)
+        job = replace(todo.job, settings=settings)
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -24,7 +24,7 @@ class Todo:
 
     Attributes:
         item: the picture.
-        job: what the engine is asked; a worker puts its own device in.
+        job: what the engine is asked; a worker puts its own device and threads in.
         stamp: of the picture now.
     """
 

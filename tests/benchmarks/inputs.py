@@ -4,7 +4,7 @@ denoise            the authors' own clipped 8-bit noise
 inpaint            the authors' own missing pixels; the text over kate
 super-resolution   centre crop to multiples of 32, then Pillow's Lanczos reduction
 jpeg               Pillow's JPEG
-camera noise       the noisy picture of the same name
+camera noise    the noisy picture of the same name
 
 Beside stands what anybody can make of it in no time: the input as it is, its holes filled smoothly,
 or it enlarged bicubically.
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 from scoring import eight_bit, read
 from skimage.restoration import inpaint_biharmonic
 
@@ -91,6 +92,16 @@ def compressed(truth: Path, folder: Path, *, quality: int) -> Given:
     path = folder / "input.jpg"
     whole = read(truth)
     Image.fromarray(whole).save(path, quality=quality)
+    return Given(path, whole)
+
+
+def blurred(truth: Path, folder: Path, *, kernel: Array, noise: float) -> Given:
+    """Return the picture blurred by a kernel, with noise of so many levels."""
+    whole = read(truth)
+    levels = np.random.default_rng(0).normal(0, noise, whole.shape)
+    levels += ndimage.convolve(whole.astype(np.float64), kernel[:, :, None], mode="reflect")
+    path = folder / "input.png"
+    Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)).save(path)
     return Given(path, whole)
 
 

@@ -23,8 +23,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))  # python -P leaves it out
 
+import inputs
 from rivals import deconvolved, propagated
-from scipy import ndimage
 from scoring import Array, Scoring, eight_bit, read
 from skimage.draw import line
 
@@ -100,11 +100,8 @@ def _deblur(engine: Engine, data: Path, settings: Settings, folder: Path) -> Ite
     for kind, (kernel, told) in BLURS.items():
         known = replace(settings, **told) if settings.blur_size is None else settings
         for name in SHARP:
-            truth = read(data / f"{name}_GT.png")
-            noise = np.random.default_rng(0).normal(0, 2, truth.shape)
-            sharp = truth.astype(np.float64)
-            blurred = ndimage.convolve(sharp, kernel[:, :, None], mode="reflect") + noise
-            blurred = np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
+            given = inputs.blurred(data / f"{name}_GT.png", folder, kernel=kernel, noise=2)
+            truth, blurred = given.truth, read(given.input)
             picture, parts, seconds = _restored(engine, "deblur", blurred, known, folder)
             score = Scoring()
             yield {

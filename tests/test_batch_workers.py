@@ -1,0 +1,113 @@
+"""How a batch shares out pictures, cores and memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+from test_batch_cli import Bench
+
+from dip_batch import workers
+from dip_batch.journal import Stamp
+from dip_batch.plan import Item
+from dip_batch.todo import Todo
+from dip_batch.workers import share_out
+from dip_engine.job import Job, Settings
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four cores, much memory and no GPU."""
+    monkeypatch.setattr(workers, "free_cores", lambda: 4)
+    monkeypatch.setattr(workers, "find_library", lambda name: None)
+    memory(monkeypatch, 64)
+
+
+def memory(monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
+    free = psutil.virtual_memory()._replace(available=int(gigabytes * 1e9))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+
+
+def todos(folder: Path, count: int, *, preset: str = "balanced") -> list[Todo]:
+    path = folder / "p.png"
+    Image.new("RGB", (700, 700)).save(path)
+    job = Job("denoise", path, folder / "out.png", settings=Settings(preset=preset))
+    return [Todo(Item(path, job.output, "p.png", None), job, Stamp.of(job))] * count
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("pictures", "wanted", "shares"),
+    [(100, None, [1] * 4), (2, None, [2, 2]), (1, None, [None]), (100, 2, [2, 2]), (0, 3, [None])],
+)
+def test_cores_are_shared_out(
+    tmp_path: Path, pictures: int, wanted: int | None, shares: list[int | None]
+) -> None:
+    found = share_out(["cpu"], todos(tmp_path, pictures), wanted)
+    assert [worker.threads for worker in found] == shares
+
+
+@pytest.mark.usefixtures("machine")
+def test_memory_limits_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory(monkeypatch, 12)
+    assert len(share_out(["cpu"], todos(tmp_path, 100))) == 4
+    assert len(share_out(["cpu"], todos(tmp_path, 100, preset="paper"))) == 1
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_gpu_gets_one_worker_unless_more_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = todos(tmp_path, 100)
+    assert [w.device for w in share_out(["cuda:0", "cuda:1"], many)] == ["cuda:0", "cuda:1"]
+    assert [w.device for w in share_out(["cuda:0", "cuda:1"], many, 2)] == ["cuda:0", "cuda:1"] * 2
+    assert len(share_out(["auto"], many)) == 4
+    monkeypatch.setattr(workers, "find_library", lambda name: f"lib{name}.so.1")
+    assert len(share_out(["auto"], many)) == 1
+
+
+def test_a_picture_that_cannot_be_read_does_not_count(tmp_path: Path) -> None:
+    broken = todos(tmp_path, 3)
+    broken[0].job.input.write_bytes(b"no picture")
+    assert share_out(["cpu"], broken)
+
+
+def test_workers_work_at_the_same_time(bench: Bench) -> None:
+    bench.add(*(f"p{number}.png" for number in range(4)))
+    result = bench.run(bench.photos, "--workers", "4")
+    assert result.exit_code == 0
+    assert sorted(bench.restored()) == [f"p{number}.png" for number in range(4)]
+    assert bench.report()["workers"] == 4
+
+
+def test_two_are_begun_before_one_is_done(bench: Bench) -> None:
+    bench.add("a.png", "b.png")
+    result = bench.run(bench.photos, "--workers", "2", seconds=0.5)
+    assert result.exit_code == 0
+    lines = [line.split()[0] for line in bench.log.read_text().splitlines()]
+    assert lines == ["begin", "begin", "done", "done"]
+
+
+def test_a_dry_run_tells_the_memory_of_all_workers(bench: Bench) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (40, 30)).save(bench.photos / name)
+    alone = bench.run(bench.photos, "--dry-run")
+    both = bench.run(bench.photos, "--dry-run", "--workers", "2")
+
+    def gigabytes(text: str) -> float:
+        found = re.search(r"([\d.]+) GB of memory", text)
+        assert found is not None
+        return float(found[1])
+
+    assert gigabytes(both.stdout) == pytest.approx(2 * gigabytes(alone.stdout), abs=0.11)
+    values = json.loads(bench.run(bench.photos, "--dry-run", "--json", "--workers", "2").stdout)
+    assert values["rough_estimate"]["workers"] == 2
