@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from dip_batch.estimate import Estimate, estimate, on_gpu
+from dip_batch.estimate import Estimate, estimate, on_gpu, size_of
 from dip_batch.names import printable, shown, span
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Plan
 from dip_batch.todo import Todo
-from dip_batch.walk import is_video
 from dip_batch.workers import Worker
-from dip_engine.clips import open_clip
 from dip_engine.errors import DipError
 from dip_engine.masks import check_mask_size
-from dip_engine.picture import estimate_size
 from dip_engine.processes import free_cores
 
 
@@ -89,7 +85,7 @@ def _planned(todo: Todo, cores: int) -> dict[str, Any]:
     about = {"name": item.name, "input": str(item.input), "output": str(item.output)}
     about["shown"] = shown(item.output)
     try:
-        width, height, frames = _size(item.input)
+        width, height, frames = size_of(item.input)
         if todo.job.mask is not None and frames is None:
             check_mask_size(todo.job.mask, width, height)
     except DipError as error:
@@ -103,14 +99,6 @@ def _planned(todo: Todo, cores: int) -> dict[str, Any]:
         "seconds": round(cost.seconds, 1),
         "gigabytes": round(cost.gigabytes, 2),
     }
-
-
-def _size(path: Path) -> tuple[int, int, int | None]:
-    """Return width and height, and of a video the number of frames."""
-    if is_video(path):
-        clip = open_clip(path)
-        return clip.width, clip.height, clip.count
-    return (*estimate_size(path), None)
 
 
 def _settled(outcome: Outcome) -> dict[str, Any]:

@@ -7,8 +7,12 @@ to the size of a tile. Nothing is measured on this machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from dip_batch.walk import is_video
+from dip_engine.clips import open_clip
 from dip_engine.job import Settings
+from dip_engine.picture import estimate_size
 
 # Seconds a picture, and seconds per megapixel of the result, by task and preset, on two CPU cores
 # without bfloat16 units: some measured, the others reckoned from their iterations.
@@ -113,6 +117,18 @@ def estimate(
     if frames is not None:
         gigabytes += CLIP_GIGABYTES_PER_MEGAPIXEL * size[0] * size[1] / 1e6
     return Estimate(seconds, gigabytes)
+
+
+def size_of(path: Path) -> tuple[int, int, int | None]:
+    """Return width and height, and of a video the number of frames.
+
+    Raises:
+        DipError: the file cannot be read.
+    """
+    if is_video(path):
+        clip = open_clip(path)
+        return clip.width, clip.height, clip.count
+    return (*estimate_size(path), None)
 
 
 def on_gpu(device: str) -> bool:

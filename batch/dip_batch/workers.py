@@ -14,10 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from dip_batch.estimate import estimate, on_gpu
+from dip_batch.estimate import estimate, on_gpu, size_of
 from dip_batch.todo import Todo
 from dip_engine.errors import DipError
-from dip_engine.picture import estimate_size
 from dip_engine.processes import free_cores
 
 _FREE = 0.8  # of the memory that is free now may be used
@@ -76,7 +75,8 @@ def _as_many_as_fit(todos: Sequence[Todo]) -> int:
 def _gigabytes(todo: Todo) -> float:
     """Return the memory a picture takes; what cannot be read will be told when its turn comes."""
     try:
-        size = estimate_size(todo.job.input)
+        width, height, frames = size_of(todo.job.input)
     except (DipError, OSError):
-        size = 0, 0
-    return estimate(todo.job.task, todo.job.settings, size, cores=1).gigabytes
+        width, height, frames = 0, 0, None
+    cost = estimate(todo.job.task, todo.job.settings, (width, height), cores=1, frames=frames)
+    return cost.gigabytes
