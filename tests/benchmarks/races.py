@@ -91,7 +91,7 @@ def _watch(engine: Engine, case: Case, given: Given, settings: Settings, folder:
             first = now
         elif isinstance(event, Snapshot):
             shown.append((now, event))
-        elif isinstance(event, Progress) and event.stage == "fit":
+        elif isinstance(event, Progress) and event.iteration:
             fit.append((now, event.iteration))
         elif isinstance(event, Result):
             end, result = now, event
