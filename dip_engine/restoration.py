@@ -136,7 +136,8 @@ class Restoration:
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         self.parts = Parts(job.parts, work, self.mosaic)
         self.uncertainty = Uncertainty(job.uncertainty, work, self.mosaic)
-        yield from self._glance()
+        self.glance = cache(lambda: work.glance().astype(np.float32))
+        yield from self._show_glance()
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
                 yield from self._tile(tile, index)
@@ -154,23 +155,28 @@ class Restoration:
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
 
-    def _glance(self) -> Iterator[Event]:
-        """Show a rough result at once; the job's own does not depend on it."""
+    def _show_glance(self) -> Iterator[Event]:
+        """Show a rough result at once."""
         if self.job.settings.preview_seconds:
-            rough = self.work.finish(self.work.glance().astype(np.float32))
+            rough = self.work.finish(self.glance())
             yield Preview(0, *self.finish.thumbnail(self.finish.picture(rough)))
+
+    def _leave_out(self, tile: Tile, reason: str) -> None:
+        """Let a tile for which there is no time be the rough result."""
+        self.tally.add_left_out(reason)
+        self._show(tile, lambda: tile.scaled(self.work.factor).cut(self.glance()))
 
     def _tile(self, tile: Tile, index: int) -> Iterator[Event]:
         work, count = self.work, len(self.work.tiles)
         reason = self.clock.ended()
         if index and reason is not None:
-            self.tally.add_left_out(reason)
+            self._leave_out(tile, reason)
             return
         estimate = Returning(self._start(tile))
         for done in estimate:
             yield from self._progress("start", (index + work.start_share * done) / count, index)
             if self.clock.overdue():
-                self.tally.add_left_out(self.clock.ended() or "")
+                self._leave_out(tile, self.clock.ended() or "")
                 return
         start = estimate.value
         self._show(tile, lambda: start)

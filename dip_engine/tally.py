@@ -13,7 +13,7 @@ from dip_engine.fit import Fitted
 from dip_engine.job import Job
 from dip_engine.stopping import psnr
 
-_NO_TIME = "There was no time for all of the picture: parts of it are as they were."
+_NO_TIME = "There was no time for all of the picture: parts of it are rough, or as they were."
 
 
 class Tally:
@@ -45,7 +45,7 @@ class Tally:
         self.add(Fitted(torch.empty(0), 0, None, 0, reason), None)
 
     def add_left_out(self, reason: str) -> None:
-        """Note a tile that stays as it was."""
+        """Note a tile for which there was no time."""
         self.add_without_fit(reason)
         if _NO_TIME not in self.warnings:
             self.warnings.append(_NO_TIME)

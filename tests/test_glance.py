@@ -141,3 +141,18 @@ def test_previews_do_not_change_the_result(tmp_path: Path) -> None:
         assert bool(previews) == bool(pause)
         results.append(np.asarray(Image.open(job.output)))
     assert np.array_equal(*results)
+
+
+def test_without_time_for_more_the_rough_picture_is_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dip_engine.clock.GRACE", 0.0)
+    random = np.random.default_rng(0)
+    truth = data.chelsea()[60:156, 120:216].astype(np.float32)
+    source = save(tmp_path / "in.png", truth + random.normal(0, 25, truth.shape))
+    job = Job("denoise", source, tmp_path / "out.png", settings=Settings(time_limit=0.1))
+    *_, result = restore_events(job, threading.Event())
+    assert isinstance(result, Result)
+    assert "no time for all of the picture" in result.warnings[-1]
+    restored, given = (np.asarray(Image.open(path), np.float32) for path in (job.output, source))
+    assert np.mean((restored - truth) ** 2) < 0.4 * np.mean((given - truth) ** 2)

@@ -138,7 +138,7 @@ def test_the_ratio_is_of_the_same_quality() -> None:
 
 def test_a_race_is_won_by_the_first_picture_that_is_good_enough() -> None:
     shown = ((1.0, 20.0), (2.0, 31.0), (3.0, 32.0), (4.0, 30.0))
-    race: Any = Race(shown, 0.5, 1.0, 0.1, None, None)  # type: ignore[arg-type]
+    race: Any = Race(shown, 0.5, (1.0, 20.0), 0.1, None, None)  # type: ignore[arg-type]
     assert race.reaches(30.5) == 2
     assert race.reaches(33) is None
     assert race.reaches(None) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ class Race:
     """A run from the job to its result, in seconds since the job was given to a warm process.
 
     Attributes:
-        points: (seconds, dB) of each picture that was shown, the result last.
+        points: (seconds, dB) of each picture that was shown, the result last. Previews are smaller
+            than most pictures, and so only the first of them counts, where it is not.
         first: seconds to the first picture a user sees.
-        start: seconds to the classical start, None where there was none.
+        start: (seconds, dB) of the classical start, None where there was none.
         per_iteration: seconds of an iteration of the fit, with its snapshots, or None.
         result: what the engine said.
         peak_mb: of the engine process' memory, or None where the system does not tell.
@@ -38,7 +40,7 @@ class Race:
 
     points: tuple[tuple[float, float], ...]
     first: float | None
-    start: float | None
+    start: tuple[float, float] | None
     per_iteration: float | None
     result: Result
     peak_mb: float | None
@@ -83,12 +85,12 @@ def _watch(engine: Engine, case: Case, given: Given, settings: Settings, folder:
     )
     shown: list[tuple[float, Snapshot]] = []
     fit: list[tuple[float, int]] = []
-    first = None
+    first: tuple[float, Preview] | None = None
     begin = time.perf_counter()
     for event in engine.run(job):
         now = time.perf_counter() - begin
         if isinstance(event, Preview) and first is None:
-            first = now
+            first = now, event
         elif isinstance(event, Snapshot):
             shown.append((now, event))
         elif isinstance(event, Progress) and event.iteration:
@@ -99,12 +101,15 @@ def _watch(engine: Engine, case: Case, given: Given, settings: Settings, folder:
     else:
         raise ResultError(f"{job.input} gave no result.")
     peak = peak_mb(engine.pid)
-    points = [(now, case.scoring.psnr(_saved(shot.path), given.truth)) for now, shot in shown]
-    points.append((end, case.scoring.psnr(read(job.output), given.truth)))
-    start = None if settings.fit_only or not shown else shown[0][0]
+    score = partial(case.scoring.psnr, truth=given.truth)
+    points = [(now, score(_saved(shot.path))) for now, shot in shown]
+    points.append((end, score(read(job.output))))
+    start = None if settings.fit_only or not shown else points[0]
     if settings.fit_only:
         points = points[1:]  # the first is what was given
-    return Race(tuple(points), first, start, _slope(fit), result, peak)
+    elif first is not None and (picture := _whole(first[1], given.truth)) is not None:
+        points.insert(0, (first[0], score(picture)))
+    return Race(tuple(points), first and first[0], start, _slope(fit), result, peak)
 
 
 def _warm_up(engine: Engine, settings: Settings, folder: Path) -> None:
@@ -116,6 +121,12 @@ def _warm_up(engine: Engine, settings: Settings, folder: Path) -> None:
     )
     for _ in engine.run(Job("denoise", path, folder / "warm-out.png", settings=quick)):
         pass
+
+
+def _whole(preview: Preview, truth: Array) -> Array | None:
+    """Return a preview as a picture, or None where it is smaller than the truth, or gray."""
+    shape = preview.height, preview.width, 3
+    return np.frombuffer(preview.pixels, np.uint8).reshape(shape) if shape == truth.shape else None
 
 
 def _saved(path: str) -> Array:
