@@ -78,7 +78,7 @@ class Deblurring(Work):
         noise = estimate_noise(to_tensor(pixels)[0])
         std = noise.std if settings.noise_std is None else settings.noise_std
         self.noise = replace(noise, std=max(std, LEAST_NOISE))
-        self.kernel = kernel
+        self.told = self.kernel = kernel
         self.settings = settings
         side = round(settings.blur_size or USUAL_SIZE["unknown"]) | 1
         self.side_of_kernel = side if kernel is None else kernel.shape[0]
@@ -98,10 +98,10 @@ class Deblurring(Work):
 
     def glance(self) -> Array:
         blurred = self.measured
-        if self.kernel is None or blurred.shape[0] * blurred.shape[1] > MOST_PIXELS:
+        if self.told is None or blurred.shape[0] * blurred.shape[1] > MOST_PIXELS:
             return self.first()
         assert self.noise is not None
-        kernel = torch.from_numpy(self.kernel)
+        kernel = torch.from_numpy(self.told)
         return to_array(without_blur(to_tensor(blurred), kernel, self.noise.std))
 
     def prepare(self, device: torch.device) -> Generator[float, None, None]:

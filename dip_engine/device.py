@@ -99,29 +99,37 @@ def fast_format(device: torch.device) -> torch.dtype:
 def prepared(settings: Settings) -> Iterator[None]:
     """Set threads, determinism and the treatment of tiny numbers; all is as before afterwards."""
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = _determinism()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         torch.set_num_threads(settings.threads or free_cores())
         torch.set_flush_denormal(True)
-        _set_deterministic(settings.deterministic)
+        # On a GPU some gradients have no deterministic form: a warning, not an error.
+        _set_determinism((settings.deterministic, settings.deterministic))
         torch.backends.cudnn.deterministic = settings.deterministic
         torch.backends.cudnn.benchmark = not settings.deterministic
         yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
-        _set_deterministic(deterministic)
+        _set_determinism(deterministic)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
 
 
-def _set_deterministic(wanted: bool) -> None:
-    """Set it only where it is not so already: the call loads all of torch's compiler, for 2 s."""
-    if wanted != torch.are_deterministic_algorithms_enabled():
-        # On a GPU some gradients have no deterministic form: a warning, not an error.
-        torch.use_deterministic_algorithms(wanted, warn_only=wanted)
+def _determinism() -> tuple[bool, bool]:
+    """Return whether algorithms are deterministic, and whether others get a warning only."""
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
+def _set_determinism(wanted: tuple[bool, bool]) -> None:
+    """Set what differs only: the call loads all of torch's compiler, which takes two seconds."""
+    if wanted != _determinism():
+        torch.use_deterministic_algorithms(wanted[0], warn_only=wanted[1])
 
 
 def as_dip_error(error: Exception, name: str) -> DipError | None:

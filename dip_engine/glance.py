@@ -16,7 +16,7 @@ from dip_engine.operators import spread
 MOST_PIXELS = 1_200_000  # of a larger picture a preview is smaller, and so has little noise anyway
 PATCH, STEP = 8, 2
 THRESHOLD = 2.7  # standard deviations of the noise
-BAND = 64  # rows of patches that are in memory together
+BAND = 16_384  # patches that are in memory together
 POWER = 1 / 80  # of the detail that a blur weakens, as a variance
 
 
@@ -44,8 +44,9 @@ def without_noise(noisy: Tensor, noise_std: float) -> Tensor:
     basis = cosine_basis(PATCH, noisy)
     basis = torch.kron(basis, basis)
     total, weight = torch.zeros_like(planes), torch.zeros_like(planes)
-    for top in range(0, rows - PATCH + 1, STEP * BAND):
-        band = slice(top, min(rows, top + STEP * (BAND - 1) + PATCH))
+    lines = max(1, BAND * STEP // planes.shape[2])
+    for top in range(0, rows - PATCH + 1, STEP * lines):
+        band = slice(top, min(rows, top + STEP * (lines - 1) + PATCH))
         clean, counts = _thresholded(planes[:, band], basis, THRESHOLD * noise_std)
         total[:, band] += clean
         weight[:, band] += counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tokenize
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,10 @@ def npy_header(data: Buffer) -> tuple[tuple[int, ...], np.dtype[Any]]:
     reader = np.lib.format.read_array_header_1_0
     if version != (1, 0):
         reader = np.lib.format.read_array_header_2_0
-    shape, _, dtype = reader(head)
+    try:
+        shape, _, dtype = reader(head)
+    except (SyntaxError, tokenize.TokenError) as error:  # NumPy reads it as Python
+        raise ValueError("its header is damaged") from error
     return shape, dtype
 
 

@@ -136,8 +136,9 @@ class Restoration:
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         self.parts = Parts(job.parts, work, self.mosaic)
         self.uncertainty = Uncertainty(job.uncertainty, work, self.mosaic)
-        self.glance = cache(lambda: work.glance().astype(np.float32))
-        yield from self._show_glance()
+        if job.settings.preview_seconds:
+            self.mosaic.start[:] = work.rough
+        yield from self._preview(0, force=True)
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
                 yield from self._tile(tile, index)
@@ -155,16 +156,12 @@ class Restoration:
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
 
-    def _show_glance(self) -> Iterator[Event]:
-        """Show a rough result at once."""
-        if self.job.settings.preview_seconds:
-            rough = self.work.finish(self.glance())
-            yield Preview(0, *self.finish.thumbnail(self.finish.picture(rough)))
-
     def _leave_out(self, tile: Tile, reason: str) -> None:
-        """Let a tile for which there is no time be the rough result."""
+        """Let a tile without time be the rough result, or the input where the fit stands alone."""
         self.tally.add_left_out(reason)
-        self._show(tile, lambda: tile.scaled(self.work.factor).cut(self.glance()))
+        work = self.work
+        rest = work.first() if self.job.settings.fit_only else work.rough
+        self._show(tile, lambda: tile.scaled(work.factor).cut(rest))
 
     def _tile(self, tile: Tile, index: int) -> Iterator[Event]:
         work, count = self.work, len(self.work.tiles)
@@ -210,7 +207,7 @@ class Restoration:
         yield from self.work.prepare(self.device)
         if not self.job.settings.fit_only or self.work.recipe.residual:
             return (yield from self.work.start(tile, self.device))
-        return tile.scaled(self.work.factor).cut(self.mosaic.start).copy()
+        return tile.scaled(self.work.factor).cut(self.work.first()).astype(np.float32)
 
     def _join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         if not fitted.answered:

@@ -15,6 +15,7 @@ Pictures here are float32 H×W×C on the 0–1 scale.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,16 @@ class Work:
         self.tiles = plan_tiles(self.whole, self.side, OVERLAP // self.factor)
 
     def first(self) -> Array:
-        """Return what can be shown at once, of the size of the result."""
+        """Return the picture before anything is done to it, of the size of the result."""
         return self.measured
 
+    @cached_property
+    def rough(self) -> Array:
+        """A rough result to show within a second, float32, of the size of the result."""
+        return self.glance().astype(np.float32)
+
     def glance(self) -> Array:
-        """Return a rough result to show within a second, of the size of the result."""
+        """Make what `rough` is; asked again, it must answer the same."""
         return self.first()
 
     def add_probe(self, noise_std: float, seed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from dip_batch import workers
 from dip_batch.journal import Stamp
 from dip_batch.plan import Item
 from dip_batch.todo import Todo
-from dip_batch.workers import share_out
+from dip_batch.workers import Worker, share_out
 from dip_engine.job import Job, Settings
 
 
@@ -29,6 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four cores, much memory and no GPU."""
     monkeypatch.setattr(workers, "free_cores", lambda: 4)
     monkeypatch.setattr(workers, "find_library", lambda name: None)
+    monkeypatch.setattr(workers, "_SIGNS_OF_A_GPU", ())
     memory(monkeypatch, 64)
 
 
@@ -75,13 +77,47 @@ def test_a_gpu_gets_one_worker_unless_more_are_wanted(
     assert len(share_out(["auto"], many)) == 1
 
 
-def test_a_picture_that_cannot_be_read_does_not_count(tmp_path: Path) -> None:
-    broken = todos(tmp_path, 3)
-    broken[0].job.input.write_bytes(b"no picture")
-    assert share_out(["cpu"], broken)
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("content", [b"no picture", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4\n"])
+def test_a_picture_that_cannot_be_read_does_not_count(tmp_path: Path, content: bytes) -> None:
+    broken = todos(tmp_path, 100, preset="paper")
+    broken[0].job.input.write_bytes(content)
+    assert len(share_out(["cpu"], broken)) == 4
 
 
-def test_workers_work_at_the_same_time(bench: Bench) -> None:
+@pytest.mark.usefixtures("machine")
+def test_the_largest_file_counts_wherever_it_is(tmp_path: Path) -> None:
+    small = todos(tmp_path, 300)
+    path = tmp_path / "large.png"
+    Image.new("RGB", (16_000, 8000)).save(path)
+    job = replace(small[0].job, input=path)
+    large = Todo(Item(path, job.output, "large.png", None), job, Stamp.of(job))
+    assert len(share_out(["cpu"], small)) == 4
+    assert len(share_out(["cpu"], [*small, large])) == 1
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_time_limit_is_for_all_cores(tmp_path: Path) -> None:
+    limited = [
+        replace(todo, job=replace(todo.job, settings=Settings(time_limit=9.0)))
+        for todo in todos(tmp_path, 9)
+    ]
+    assert share_out(["cpu"], limited) == [Worker("cpu", None)]
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_what_is_deterministic_does_not_depend_on_how_many_there_are(
+    tmp_path: Path, count: int
+) -> None:
+    exact = [
+        replace(todo, job=replace(todo.job, settings=Settings(deterministic=True)))
+        for todo in todos(tmp_path, count)
+    ]
+    assert {worker.threads for worker in share_out(["cpu"], exact)} == {1}
+
+
+def test_each_picture_is_done_once(bench: Bench) -> None:
     bench.add(*(f"p{number}.png" for number in range(4)))
     result = bench.run(bench.photos, "--workers", "4")
     assert result.exit_code == 0

@@ -294,6 +294,22 @@ def test_stop_leaves_the_rest_as_it_was(tmp_path: Path, task: str, factor: int) 
     assert factor > 1 or np.array_equal(frames, clip)
 
 
+@pytest.mark.parametrize("fit_only", [False, True])
+def test_a_stop_in_a_frame_of_several_tiles_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit_only: bool
+) -> None:
+    monkeypatch.setattr("dip_engine.work.TILE", 96)
+    monkeypatch.setattr("dip_engine.clock.GRACE", 0.0)
+    source = save_frames(tmp_path / "in", pan(2))
+    stop = threading.Event()
+    options = settings(factor=3, fit_only=fit_only)
+    job = Job("super-resolution", source, tmp_path / "out", settings=options)
+    for event in restore_events(job, stop):
+        if isinstance(event, Progress) and event.stage == "fit":
+            stop.set()
+    assert load_frames(tmp_path / "out").shape == (2, 144, 144, 3)
+
+
 def test_a_time_limit_is_for_the_whole_clip(tmp_path: Path) -> None:
     source = save_frames(tmp_path / "in", with_noise(pan(4)))
     options = Settings(preset="paper", threads=1, time_limit=3.0, device="cpu")

@@ -6,6 +6,7 @@ one thread per core gets through far more pictures than all cores on one picture
 
 from __future__ import annotations
 
+import heapq
 import sys
 from collections.abc import Iterable, Sequence
 from ctypes.util import find_library
@@ -17,10 +18,12 @@ import psutil
 from dip_batch.estimate import estimate, on_gpu, size_of
 from dip_batch.todo import Todo
 from dip_engine.errors import DipError
+from dip_engine.job import Settings
 from dip_engine.processes import free_cores
 
-_FREE = 0.8  # of the memory that is free now may be used
-_LOOKED_AT = 200  # pictures whose sizes tell how much memory is needed
+_FREE = 0.6  # of the memory that is free now may be used: estimates are rough
+_LOOKED_AT = 200  # largest files, which tell how much memory is needed
+_SIGNS_OF_A_GPU = ("/dev/kfd", "/dev/nvidiactl", "/dev/dxg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,17 @@ def share_out(
     Args:
         devices: as the user names them.
         todos: the pictures.
-        wanted: workers for each device, or None to choose: one on a GPU, and on a CPU one per
-            core, as far as there are pictures and memory for them.
+        wanted: workers for each device, or None to choose: one on a GPU or under a time limit, and
+            on a CPU else one per core, as far as there are pictures and memory for them.
     """
+    settings = todos[0].job.settings if todos else Settings()
     if wanted is None:
-        wanted = 1 if _has_gpu(devices) else _as_many_as_fit(todos)
+        alone = settings.time_limit is not None or _has_gpu(devices)
+        wanted = 1 if alone else _as_many_as_fit(todos)
     count = max(1, min(wanted * len(devices), len(todos)))
     threads = None if count == 1 else max(1, free_cores() // count)
+    if settings.deterministic:  # sums over threads differ in their last bits
+        threads = 1
     return [Worker(devices[number % len(devices)], threads) for number in range(count)]
 
 
@@ -61,13 +68,14 @@ def _has_gpu(devices: Iterable[str]) -> bool:
         return True
     return "auto" in devices and (
         sys.platform == "darwin"
-        or Path("/dev/kfd").exists()  # AMD
+        or any(Path(path).exists() for path in _SIGNS_OF_A_GPU)
         or find_library("nvcuda" if sys.platform == "win32" else "cuda") is not None
     )
 
 
 def _as_many_as_fit(todos: Sequence[Todo]) -> int:
-    needed = max(map(_gigabytes, todos[:_LOOKED_AT]), default=1.0)
+    large = heapq.nlargest(_LOOKED_AT, todos, key=lambda todo: todo.stamp.size)
+    needed = max(map(_gigabytes, large), default=1.0)
     free = psutil.virtual_memory().available / 1e9
     return max(1, min(free_cores(), int(_FREE * free / needed)))
 

@@ -1,9 +1,10 @@
 """The baseline: Deep Image Prior as published, in plain PyTorch.
 
 float32, NCHW, eager, Adam; network, input, noise and learning rate of the published code for each
-task. Nothing is joined with it and nothing stops it: what is shown is the exponential average of
-its outputs, 0.99, and its best moment is chosen with the truth at hand. (The published code shows
-the raw output for all tasks but denoising; the average is never worse at its best.)
+task (it has none for deblurring, where its usual ones are taken). Nothing is joined with it and
+nothing stops it: what is shown is the exponential average of its outputs, 0.99, and its best moment
+is chosen with the truth at hand. (The published code shows the raw output for all tasks but
+denoising; the average is never worse at its best.)
 
 Source: Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, and its code.
 """
@@ -34,6 +35,7 @@ from dip_engine.job import Job
 from dip_engine.operators import Blur, Lanczos
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.problem import Problem
+from dip_engine.processes import free_cores
 from dip_engine.work import to_array, to_tensor
 
 AVERAGE = 0.99
@@ -167,9 +169,14 @@ def time_baseline(
     device: str,
     threads: int | None,
 ) -> Timing:
-    """Time some iterations after a first one; meant for a process of its own."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """Time some iterations after a first one; meant for a process of its own.
+
+    It runs as a user of the published code would run it, without the settings of memory and
+    threads that engine processes get.
+    """
+    torch.set_num_threads(threads or free_cores())
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = True  # as in the published code
     case = next(case for case in cases(data, side) if case.name == name)
     with tempfile.TemporaryDirectory() as folder:
         fit = Baseline(case, case.given(Path(folder)), device=device)

@@ -21,8 +21,10 @@ import inputs
 import numpy as np
 from inputs import Given
 from PIL import Image, ImageDraw, ImageFont
+from published import Published
 from scoring import Array, Scoring, read
 from skimage import data as samples
+from tables import find_table
 
 from dip_engine import blur
 from dip_engine.job import Settings
@@ -94,7 +96,11 @@ def cases(data: Path | None, side: int | None = None) -> list[Case]:
 
 
 def _of_data(data: Path, side: int | None) -> list[Case]:
-    folder = data / "denoise25"
+    folder, table, published = data / "denoise25", find_table("denoise25"), Published(data)
+
+    def classical(name: str) -> float | None:
+        score = None if side else published.score(table, name, table.classical)
+        return score and score[0]
 
     def layers(path: Path, *kinds: str) -> Layers:
         endings = {"_GT": path} | {kind: inputs.beside(path, kind[1:]) for kind in kinds}
@@ -105,7 +111,7 @@ def _of_data(data: Path, side: int | None) -> list[Case]:
         return {"_GT": read(path), "_GT_mask": read(path.with_name("kate_mask.png"))}
 
     denoise = [
-        _denoise(name, partial(layers, folder / f"{name}_GT.png", "_noisy"), side)
+        _denoise(name, partial(layers, folder / f"{name}_GT.png", "_noisy"), side, classical(name))
         for name in (*TUNED, *UNSEEN)
     ]
     zebra = data / "set14_x4" / "zebra_GT.png"
@@ -141,8 +147,10 @@ def _of_samples(side: int | None) -> list[Case]:
     ]
 
 
-def _denoise(name: str, load: Callable[[], Layers], side: int | None) -> Case:
-    return Case("denoise", name, load, inputs.noisy, side=side)
+def _denoise(
+    name: str, load: Callable[[], Layers], side: int | None, classical: float | None = None
+) -> Case:
+    return Case("denoise", name, load, inputs.noisy, side=side, classical=classical)
 
 
 def _enlarge(name: str, load: Callable[[], Layers], side: int | None) -> Case:
@@ -158,7 +166,7 @@ def _deblur(name: str, load: Callable[[], Layers], side: int | None) -> Case:
 
 
 def _middle(pixels: Array, side: int | None) -> Array:
-    """Return the middle of a picture, its sides multiples of 32."""
+    """Return the middle of a picture, of a side or else as large as a multiple of 32 allows."""
     if side is None:
         return inputs.crop(pixels)
     top, left = ((size - min(size, side)) // 2 for size in pixels.shape[:2])

@@ -7,6 +7,7 @@ no dependency of anything here.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,11 +39,12 @@ class Peer:
 def peers_of(case: Case, given: Given) -> Iterator[Peer]:
     """Run every peer that there is for a case's task."""
     for name, make in _PEERS.get(case.task, {}).items():
-        begin = time.perf_counter()
-        try:
-            picture = make(given)
-        except ImportError:
+        if name == "bm3d" and importlib.util.find_spec(name) is None:
             continue
+        if name == "bm3d":
+            importlib.import_module(name)  # before the clock starts
+        begin = time.perf_counter()
+        picture = make(given)
         seconds = time.perf_counter() - begin
         yield Peer(name, seconds, case.scoring.psnr(picture, given.truth))
 

@@ -100,6 +100,8 @@ def _watch(engine: Engine, case: Case, given: Given, settings: Settings, folder:
             break
     else:
         raise ResultError(f"{job.input} gave no result.")
+    if result.tiles != 1:
+        raise ResultError(f"{job.input} is too large: its snapshots change from tile to tile.")
     peak = peak_mb(engine.pid)
     score = partial(case.scoring.psnr, truth=given.truth)
     points = [(now, score(_saved(shot.path))) for now, shot in shown]

@@ -121,9 +121,9 @@ def record(case: Case, given: Given, device: str, folder: Path = FOLDER) -> Iter
         if fit.iteration % SAVE == 0 or curve.complete:
             seconds = time.monotonic() - begin
             curve.origin = _origin(device, seconds)
+            curve.write(path)
             torch.save(fit.state() | {"seconds": seconds}, state.with_suffix(".new"))
             state.with_suffix(".new").replace(state)
-            curve.write(path)
             yield curve
     state.unlink()
 

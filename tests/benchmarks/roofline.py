@@ -1,6 +1,7 @@
 """What an iteration costs, counted, beside what the machine can do, measured.
 
-FLOPs are those of convolutions and matrix products, as PyTorch's own counter has them. Bytes are
+FLOPs are those of convolutions and matrix products, as PyTorch's own counter has them (Fourier
+transforms are not among them). Bytes are
 all tensors that go into and come out of each operation that touches memory: what a cache spares is
 not taken off.
 
@@ -53,7 +54,7 @@ class Machine:
     bytes: float
 
     def bound(self, cost: Cost) -> float:
-        """Return the seconds that neither arithmetic nor memory allows to go below."""
+        """Return the seconds that arithmetic, or memory without a cache, would take at best."""
         return max(cost.flops / self.flops, cost.bytes / self.bytes)
 
 
@@ -73,7 +74,8 @@ class _Traffic(TorchDispatchMode):
         read, written = _tensors((args, kwargs)), _tensors(result)
         places = {tensor.untyped_storage().data_ptr() for tensor in read}
         is_view = any(tensor.untyped_storage().data_ptr() in places for tensor in written)
-        if func._schema.is_mutable or not is_view:
+        touches = func._schema.is_mutable or not is_view
+        if touches and "empty" not in func.__name__:
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in read + written)
         return result
 

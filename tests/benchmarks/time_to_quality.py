@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from platform import processor
 from statistics import median
 from typing import Any, Self
 
@@ -109,9 +110,10 @@ class Reference:
         peak = timings[0].peak_mb
         if curve is None:
             return cls(per_iteration, peak)
+        if not curve.complete:  # its best is still to come
+            return cls(per_iteration, peak)
         target = curve.best - MARGIN
-        origin = curve.origin | {"complete": curve.complete}
-        return cls(per_iteration, peak, curve.best, target, curve.reaches(target), origin)
+        return cls(per_iteration, peak, curve.best, target, curve.reaches(target), curve.origin)
 
     @property
     def seconds(self) -> float | None:
@@ -125,11 +127,10 @@ class Reference:
     def __str__(self) -> str:
         cost = f"Baseline: {self.per_iteration:.2f} s per iteration, {self.peak_mb} MB"
         if self.best is None:
-            return f"{cost}; its curve was not recorded (--record), so there is no ratio."
+            return f"{cost}; its curve is not recorded (--record), so there is no ratio."
         when = self.origin["date"] if self.origin else ""
-        passed = "" if self.origin and self.origin["complete"] else "so far "
         return (
-            f"{cost}; {passed}best average {self.best:.2f} dB, less {MARGIN} after "
+            f"{cost}; best average {self.best:.2f} dB, less {MARGIN} after "
             f"{self.iterations} iterations (recorded {when}): {self.seconds:.0f} s."
         )
 
@@ -205,7 +206,7 @@ def main(
     chosen = [
         case
         for case in cases(data, side)
-        if not wanted or case.task in wanted or case.name in wanted
+        if not wanted or {case.task, f"{case.task}-{case.picture}", case.name} & set(wanted)
     ]
     if not chosen:
         raise click.UsageError(f"None of the cases is called {only}.")
@@ -218,7 +219,9 @@ def main(
             with tempfile.TemporaryDirectory() as folder:
                 rows += _measured(case, case.given(Path(folder)), asked)
             if json_file is not None:
-                json_file.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+                machine = {"processor": processor(), "threads": torch.get_num_threads()}
+                values = {"machine": machine, "rows": rows}
+                json_file.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def _presets(names: str) -> tuple[str, ...]:
