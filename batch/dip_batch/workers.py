@@ -1,7 +1,7 @@
 """How many pictures are worked on at the same time, and with how many CPU threads each.
 
 A fit is a chain of small steps, which several cores cannot share well: on a CPU one process with
-one thread per core gets through far more pictures than all cores on one picture.
+one thread per core gets through more pictures than all cores on one picture.
 """
 
 from __future__ import annotations
