@@ -27,8 +27,8 @@ import torch
 
 from dip_engine.group_filters import (
     GroupFilter,
-    cosine_basis,
     filter_groups,
+    patch_basis,
     patch_bayes,
     sure_ridge,
     wiener_cosine,
@@ -239,8 +239,7 @@ class _Step:
             )
             for kind in zip(*(frame.pictures for frame in frames), strict=True)
         ]
-        basis = cosine_basis(block.patch, members.float())
-        basis = torch.kron(basis, basis)
+        basis = patch_basis(block.patch, members.float())
         if chosen.cosine:
             tables = [table @ basis.t() for table in tables]
         values, weights = filter_groups(tables, members, chosen.run, self.noise_std)

@@ -1,6 +1,7 @@
 """The first picture of a restoration, in a fraction of a second: rough, but better than the input.
 
-It is only shown; what the fit begins with and is joined with takes longer and is better.
+It is shown, and is the result where there is no time for more; what the fit begins with and is
+joined with takes longer and is better.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dip_engine.group_filters import cosine_basis
+from dip_engine.group_filters import patch_basis
 from dip_engine.nonlocal_estimate import colour_basis
 from dip_engine.operators import spread
 
@@ -41,8 +42,7 @@ def without_noise(noisy: Tensor, noise_std: float) -> Tensor:
     below, right = -(height - PATCH) % STEP, -(width - PATCH) % STEP
     planes = F.pad(planes[None], [0, right, 0, below], mode="replicate")[0]
     rows = planes.shape[1]
-    basis = cosine_basis(PATCH, noisy)
-    basis = torch.kron(basis, basis)
+    basis = patch_basis(PATCH, noisy)
     total, weight = torch.zeros_like(planes), torch.zeros_like(planes)
     lines = max(1, BAND * STEP // planes.shape[2])
     for top in range(0, rows - PATCH + 1, STEP * lines):

@@ -120,6 +120,12 @@ def _factor(gram: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
     return torch.where((failed > 0)[:, None, None], crude, factor)
 
 
+def patch_basis(side: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the orthonormal cosine basis of patches side×side, a flat patch per row."""
+    basis = cosine_basis(side, like)
+    return torch.kron(basis, basis)
+
+
 def cosine_basis(size: int, like: torch.Tensor) -> torch.Tensor:
     """Return the orthonormal DCT-II matrix, one basis vector per row, on the device of `like`."""
     places = torch.arange(size, dtype=torch.float64)

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 
 from dip_engine.group_filters import (
     GroupFilter,
-    cosine_basis,
     filter_groups,
+    patch_basis,
     patch_bayes,
     sure_ridge,
     wiener_cosine,
@@ -156,8 +156,7 @@ class _Progress:
         patch, count = size
         channels, height, width = pictures[0].shape
         canvas = Canvas(channels, height, width, guide.device)
-        basis = cosine_basis(patch, guide)
-        basis = torch.kron(basis, basis)
+        basis = patch_basis(patch, guide)
         plan = list(blocks(patch, height, width))
         for number, block in enumerate(plan, 1):
             members = block.match(guide, count)
