@@ -99,10 +99,8 @@ class Baseline:
 
     def psnr(self) -> tuple[float, float]:
         """Return the PSNR of the raw output and of the average, known pixels pasted back."""
-        score = self.case.scoring.psnr
-        return score(self._shown(self.output), self.given.truth), score(
-            self._shown(self.average), self.given.truth
-        )
+        score, truth = self.case.scoring.psnr, self.given.truth
+        return score(self._shown(self.output), truth), score(self._shown(self.average), truth)
 
     def state(self) -> State:
         """Return all that `go_on` needs."""

@@ -5,7 +5,7 @@ inpaint            the authors' own missing pixels; the text over kate
 super-resolution   centre crop to multiples of 32, then Pillow's Lanczos reduction
 jpeg               Pillow's JPEG
 deblur             blurred by a kernel, with noise
-camera noise    the noisy picture of the same name
+camera noise       the noisy picture of the same name
 
 Beside stands what anybody can make of it in no time: the input as it is, its holes filled smoothly,
 or it enlarged bicubically.

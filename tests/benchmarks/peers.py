@@ -6,8 +6,6 @@ no dependency of anything here.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +17,11 @@ from cases import SIGMA, Case
 from inputs import Given
 from scoring import Array, eight_bit, read
 from skimage.restoration import denoise_nl_means
+
+try:
+    import bm3d
+except ImportError:
+    bm3d = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,6 @@ class Peer:
 def peers_of(case: Case, given: Given) -> Iterator[Peer]:
     """Run every peer that there is for a case's task."""
     for name, make in _PEERS.get(case.task, {}).items():
-        if name == "bm3d" and importlib.util.find_spec(name) is None:
-            continue
-        if name == "bm3d":
-            importlib.import_module(name)  # before the clock starts
         begin = time.perf_counter()
         picture = make(given)
         seconds = time.perf_counter() - begin
@@ -60,12 +59,13 @@ def _nlm(given: Given) -> Array:
 
 def _bm3d(given: Given) -> Array:
     """CBM3D, told the true noise level."""
-    bm3d = importlib.import_module("bm3d")
     return eight_bit(np.asarray(bm3d.bm3d_rgb(read(given.input) / 255, SIGMA / 255)))
 
 
 _PEERS: dict[str, dict[str, Callable[[Given], Array]]] = {
-    "denoise": {"NLM (scikit-image)": _nlm, "bm3d": _bm3d},
+    "denoise": {"NLM (scikit-image)": _nlm},
     "inpaint": {"biharmonic (scikit-image)": inputs.biharmonic},
     "super-resolution": {"bicubic (Pillow)": inputs.bicubic},
 }
+if bm3d is not None:
+    _PEERS["denoise"]["bm3d"] = _bm3d

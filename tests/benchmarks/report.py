@@ -20,7 +20,10 @@ NOTE = "Seconds include the snapshots that the stop gap is measured on, up to a 
 
 _LIBRARIES = ("torch", "numpy", "pillow", "scikit-image")
 
-COLUMNS = (
+Column = tuple[str, str, str]
+"""Heading, field of a row, format."""
+
+COLUMNS: tuple[Column, ...] = (
     ("simple", "psnr_simple", ".2f"),
     ("ours", "psnr", ".2f"),
     ("SSIM", "ssim", ".3f"),
@@ -31,7 +34,6 @@ COLUMNS = (
     ("stop gap", "stop_gap", ".2f"),
     ("seconds", "seconds", ".1f"),
 )
-"""Heading, field of a row, format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,18 @@ def sections(rows: Iterable[Row], data: Path) -> list[Section]:
     ]
 
 
-def cells(values: Row | dict[str, float | None]) -> list[str]:
-    """Return the values of `COLUMNS` as text, – for None."""
+def cells(values: Row | dict[str, float | None], columns: Sequence[Column] = COLUMNS) -> list[str]:
+    """Return the values of columns as text, – for None."""
     texts = []
-    for _, name, form in COLUMNS:
+    for _, name, form in columns:
         value = values.get(name)
         texts.append("–" if value is None else format(value, form))
     return texts
+
+
+def line(entries: Iterable[str]) -> str:
+    """Return a line of a table in Markdown."""
+    return f"| {' | '.join(entries)} |"
 
 
 def count(section: Section) -> str:
@@ -114,17 +121,17 @@ def to_markdown(found: Sequence[Section], asked: Asked) -> str:
     parts = [f"# Reproduction, preset {asked.preset}, seed {asked.seed}"]
     for section in found:
         table = section.table
-        lines = [_line(["picture", *section.headings])]
-        lines.append(_line(["---", *("---:" for _ in COLUMNS)]))
+        lines = [line(["picture", *section.headings])]
+        lines.append(line(["---", *("---:" for _ in COLUMNS)]))
         for row in section.rows:
             if "error" in row:
                 text = str(row["error"]).replace("|", r"\|").replace("\n", " ")
-                lines.append(_line([row["picture"], text, *("" for _ in COLUMNS[1:])]))
+                lines.append(line([row["picture"], text, *("" for _ in COLUMNS[1:])]))
             else:
-                lines.append(_line([row["picture"], *cells(row)]))
+                lines.append(line([row["picture"], *cells(row)]))
         if section.measured:
             bold = (text if text == "–" else f"**{text}**" for text in cells(section.means))
-            lines.append(_line([f"**mean of {count(section)}**", *bold]))
+            lines.append(line([f"**mean of {count(section)}**", *bold]))
         parts += [f"## {table.title} (`{table.name}`)", "\n".join(lines)]
         parts += [table.note] if table.note else []
     return "\n\n".join([*parts, stop_gap(found), NOTE]) + "\n"
@@ -171,7 +178,3 @@ def _processor() -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def _line(entries: Iterable[str]) -> str:
-    return f"| {' | '.join(entries)} |"

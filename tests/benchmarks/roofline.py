@@ -1,9 +1,8 @@
 """What an iteration costs, counted, beside what the machine can do, measured.
 
 FLOPs are those of convolutions and matrix products, as PyTorch's own counter has them (Fourier
-transforms are not among them). Bytes are
-all tensors that go into and come out of each operation that touches memory: what a cache spares is
-not taken off.
+transforms are not among them). Bytes are all tensors that go into and come out of each operation
+that touches memory: what a cache spares is not taken off.
 
 Source: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model for
 multicore architectures", CACM 2009.

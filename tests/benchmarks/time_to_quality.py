@@ -15,11 +15,10 @@ import json
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from platform import processor
 from statistics import median
 from typing import Any, Self
 
@@ -35,6 +34,7 @@ from inputs import Given
 from peers import Peer, peers_of
 from races import Race, race
 from recorded import FOLDER, MARGIN, Curve, record
+from report import Column, cells, line, machine
 from roofline import Cost, Machine, measure_machine
 
 from dip_engine.device import choose_device, choose_format, prepared
@@ -42,11 +42,10 @@ from dip_engine.job import Settings
 from dip_engine.tasks import PRESETS
 
 Row = dict[str, Any]
-Columns = tuple[tuple[str, str, str], ...]
 
 STEPS = 3  # of the baseline, in each of its turns
 OURS = ("fast", "balanced", "best")
-COLUMNS: Columns = (
+COLUMNS: tuple[Column, ...] = (
     ("preset", "preset", ""),
     ("seconds", "seconds", ".1f"),
     ("ratio", "ratio", ".0f"),
@@ -60,7 +59,7 @@ COLUMNS: Columns = (
     ("s/iteration", "seconds_per_iteration", ".3f"),
     ("peak MB", "peak_mb", ".0f"),
 )
-ROOFLINE: Columns = (
+ROOFLINE: tuple[Column, ...] = (
     ("iteration of", "preset", ""),
     ("GFLOP", "gflop", ".1f"),
     ("MB", "mb", ".0f"),
@@ -71,7 +70,6 @@ ROOFLINE: Columns = (
     ("peak GFLOP/s", "peak_flops", ".0f"),
     ("peak GB/s", "peak_bytes", ".1f"),
 )
-"""Heading, field of a row, format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +106,7 @@ class Reference:
         """Join what was timed with what was recorded."""
         per_iteration = median(second for timing in timings for second in timing.seconds)
         peak = timings[0].peak_mb
-        if curve is None:
-            return cls(per_iteration, peak)
-        if not curve.complete:  # its best is still to come
+        if curve is None or not curve.complete:  # or its best is still to come
             return cls(per_iteration, peak)
         target = curve.best - MARGIN
         return cls(per_iteration, peak, curve.best, target, curve.reaches(target), curve.origin)
@@ -219,8 +215,8 @@ def main(
             with tempfile.TemporaryDirectory() as folder:
                 rows += _measured(case, case.given(Path(folder)), asked)
             if json_file is not None:
-                machine = {"processor": processor(), "threads": torch.get_num_threads()}
-                values = {"machine": machine, "rows": rows}
+                computer = machine() | {"threads": torch.get_num_threads()}
+                values = {"machine": computer, "rows": rows}
                 json_file.write_text(json.dumps(values, indent=2) + "\n")
 
 
@@ -260,7 +256,7 @@ def _measured(case: Case, given: Given, asked: Asked) -> list[Row]:
     rows += [common | _peer_row(peer, baseline) for peer in peers_of(case, given)]
     click.echo(f"\n### {case.name}\n\n{baseline}\n")
     click.echo(_table(COLUMNS, rows))
-    click.echo(_table(ROOFLINE, list(_roofline(case, given, runs, baseline, asked))))
+    click.echo(_table(ROOFLINE, _roofline(case, given, runs, baseline, asked)))
     return rows
 
 
@@ -324,38 +320,33 @@ def _roofline(
 ) -> Iterator[Row]:
     """Yield what an iteration costs, and which part of the machine's peaks it reaches."""
     device = torch.device(asked.device)
-    machine = measure_machine(device, torch.float32)
-    yield _costs("baseline", cost_of_baseline(case, given), machine, baseline.per_iteration)
+    plain = measure_machine(device, torch.float32)
+    yield _costs("baseline", cost_of_baseline(case, given), plain, baseline.per_iteration)
     for run in runs:
         if run.settings.fit_only:
             dtype = choose_format(device, run.settings)
-            fast = machine if dtype is torch.float32 else measure_machine(device, dtype)
+            fast = plain if dtype is torch.float32 else measure_machine(device, dtype)
             cost = cost_of_fit(case, given, run.settings, dtype)
             yield _costs(run.name, cost, fast, run.race.per_iteration)
 
 
-def _costs(name: str, cost: Cost, machine: Machine, seconds: float | None) -> Row:
+def _costs(name: str, cost: Cost, peaks: Machine, seconds: float | None) -> Row:
     return {
         "preset": name,
         "gflop": cost.flops / 1e9,
         "mb": cost.bytes / 1e6,
-        "bound": machine.bound(cost),
+        "bound": peaks.bound(cost),
         "seconds": seconds,
-        "flops_share": seconds and 100 * cost.flops / seconds / machine.flops,
-        "bytes_share": seconds and 100 * cost.bytes / seconds / machine.bytes,
-        "peak_flops": machine.flops / 1e9,
-        "peak_bytes": machine.bytes / 1e9,
+        "flops_share": seconds and 100 * cost.flops / seconds / peaks.flops,
+        "bytes_share": seconds and 100 * cost.bytes / seconds / peaks.bytes,
+        "peak_flops": peaks.flops / 1e9,
+        "peak_bytes": peaks.bytes / 1e9,
     }
 
 
-def _table(columns: Columns, rows: list[Row]) -> str:
-    lines = ["| " + " | ".join(heading for heading, _, _ in columns) + " |"]
-    lines.append("|" + "---|" * len(columns))
-    for row in rows:
-        values = [(row.get(name), form) for _, name, form in columns]
-        cells = ["–" if value is None else format(value, form) for value, form in values]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def _table(columns: Sequence[Column], rows: Iterable[Row]) -> str:
+    head = [line(heading for heading, _, _ in columns), line("---" for _ in columns)]
+    return "\n".join([*head, *(line(cells(row, columns)) for row in rows)]) + "\n"
 
 
 if __name__ == "__main__":
