@@ -22,7 +22,7 @@ from dip_engine.blind_kernel import find_kernel
 from dip_engine.device import choose_format
 from dip_engine.errors import InputError
 from dip_engine.fit import Fitted
-from dip_engine.glance import MOST_PIXELS, without_blur
+from dip_engine.glance import without_blur
 from dip_engine.job import Job, Settings
 from dip_engine.noise import estimate_noise
 from dip_engine.operators import Blur, spread
@@ -96,13 +96,12 @@ class Deblurring(Work):
                 "Give a smaller --blur-size or kernel.",
             )
 
-    def glance(self) -> Array:
-        blurred = self.measured
-        if self.told is None or blurred.shape[0] * blurred.shape[1] > MOST_PIXELS:
-            return self.first()
+    def glance(self) -> Array | None:
+        if self.told is None:
+            return None
         assert self.noise is not None
         kernel = torch.from_numpy(self.told)
-        return to_array(without_blur(to_tensor(blurred), kernel, self.noise.std))
+        return to_array(without_blur(to_tensor(self.measured), kernel, self.noise.std))
 
     def prepare(self, device: torch.device) -> Generator[float, None, None]:
         if self.kernel is None:

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from dip_engine.fit import Fitted
-from dip_engine.glance import MOST_PIXELS, without_noise
+from dip_engine.glance import without_noise
 from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise, undo_clipping
 from dip_engine.nonlocal_estimate import nonlocal_estimate
@@ -85,8 +85,6 @@ class Denoising(Work):
             self.recipe = replace(self.recipe, iterations=1)
 
     def glance(self) -> Array:
-        if self.measured.shape[0] * self.measured.shape[1] > MOST_PIXELS:
-            return self.first()
         return to_array(without_noise(to_tensor(self.measured)[0], self.noise_std)[None])
 
     def start(self, tile: Tile, device: torch.device) -> Start:

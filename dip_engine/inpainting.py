@@ -14,7 +14,7 @@ from torch import Tensor
 from dip_engine import classical
 from dip_engine.errors import MaskError
 from dip_engine.fit import Fitted
-from dip_engine.glance import MOST_PIXELS, without_holes
+from dip_engine.glance import without_holes
 from dip_engine.held_out import weight_map
 from dip_engine.job import Settings
 from dip_engine.plug_and_play import falling, plug_and_play
@@ -84,8 +84,6 @@ class Inpainting(Work):
         return np.where(self.missing[:, :, None], mean, self.pixels).astype(np.float32)
 
     def glance(self) -> Array:
-        if self.missing.size > MOST_PIXELS:
-            return self.first()
         known = to_tensor((~self.unknown).astype(np.float32))
         return to_array(without_holes(to_tensor(self.pixels), known))
 

@@ -136,8 +136,8 @@ class Restoration:
         self.mosaic = Mosaic(work.first().astype(np.float32), OVERLAP)
         self.parts = Parts(job.parts, work, self.mosaic)
         self.uncertainty = Uncertainty(job.uncertainty, work, self.mosaic)
-        if job.settings.preview_seconds:
-            self.mosaic.start[:] = work.rough
+        if job.settings.preview_seconds and self._rough is not None:
+            self.mosaic.start[:] = self._rough
         yield from self._preview(0, force=True)
         with Snapshots(job.snapshots, work, self.mosaic, self.finish) as self.snapshots:
             for index, tile in enumerate(work.tiles):
@@ -156,12 +156,17 @@ class Restoration:
         noise_kind = None if work.noise is None else work.noise.kind
         yield self.tally.result(job, started, noise_kind, self.clock.seconds)
 
+    @property
+    def _rough(self) -> Array | None:
+        """What stands for the result at first; nothing classical where the fit stands alone."""
+        return None if self.job.settings.fit_only else self.work.rough
+
     def _leave_out(self, tile: Tile, reason: str) -> None:
-        """Let a tile without time be the rough result, or the input where the fit stands alone."""
+        """Let a tile for which there is no time be the rough result, if there is one."""
         self.tally.add_left_out(reason)
-        work = self.work
-        rest = work.first() if self.job.settings.fit_only else work.rough
-        self._show(tile, lambda: tile.scaled(work.factor).cut(rest))
+        rough = self._rough
+        if rough is not None:
+            self._show(tile, lambda: tile.scaled(self.work.factor).cut(rough))
 
     def _tile(self, tile: Tile, index: int) -> Iterator[Event]:
         work, count = self.work, len(self.work.tiles)
@@ -207,7 +212,7 @@ class Restoration:
         yield from self.work.prepare(self.device)
         if not self.job.settings.fit_only or self.work.recipe.residual:
             return (yield from self.work.start(tile, self.device))
-        return tile.scaled(self.work.factor).cut(self.work.first()).astype(np.float32)
+        return tile.scaled(self.work.factor).cut(self.mosaic.start).copy()
 
     def _join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
         if not fitted.answered:

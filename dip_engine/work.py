@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from dip_engine.fit import Fitted, hold_out
+from dip_engine.glance import MOST_PIXELS
 from dip_engine.job import Settings
 from dip_engine.noise import Noise
 from dip_engine.presets import Recipe
@@ -70,13 +71,17 @@ class Work:
         return self.measured
 
     @cached_property
-    def rough(self) -> Array:
-        """A rough result to show within a second, float32, of the size of the result."""
-        return self.glance().astype(np.float32)
+    def rough(self) -> Array | None:
+        """A rough result to show within a second, of the size of the result.
 
-    def glance(self) -> Array:
+        None where there is nothing better than `first`, or the picture is too large to be so quick.
+        """
+        height, width = self.measured.shape[:2]
+        return self.glance() if height * width <= MOST_PIXELS else None
+
+    def glance(self) -> Array | None:
         """Make what `rough` is; asked again, it must answer the same."""
-        return self.first()
+        return None
 
     def add_probe(self, noise_std: float, seed: int) -> None:
         """Let a probe tell what the fit of each tile is worth; see `Noise.independent`."""

@@ -177,3 +177,11 @@ def test_what_was_shown_roughly_does_not_become_worse(
     assert event.tiles > 1
     assert max(errors) <= 1.01 * errors[0]
     assert errors[-1] < 0.8 * errors[0]
+
+
+def test_a_fit_that_stands_alone_shows_nothing_classical(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.png", np.random.default_rng(0).normal(128, 25, (40, 40, 3)))
+    settings = Settings(preset="fast", iterations=1, preview_seconds=9.0, fit_only=True)
+    previews, _ = shown(Job("denoise", source, tmp_path / "out.png", settings=settings))
+    first = np.frombuffer(previews[0].pixels, np.uint8).reshape(40, 40, 3)
+    assert np.array_equal(first, np.asarray(Image.open(source)))

@@ -358,7 +358,7 @@ def test_previews_are_as_large_as_asked_and_no_larger_than_the_picture(tmp_path,
 
 
 def test_a_large_picture_is_shown_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr("dip_engine.denoising.MOST_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr("dip_engine.work.MOST_PIXELS", 64 * 64 - 1)
     job = Job(
         "denoise",
         save(tmp_path / "a.png", noisy_scene()),
