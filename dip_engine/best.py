@@ -8,11 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dip_engine.average import Average
-from dip_engine.operators import identity
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
 from dip_engine.stopping import HeldOut
-from dip_engine.views import WHOLE, BlindSpotView, Shot, View, Window
+from dip_engine.views import BlindSpotView, Shot, View, Window
 
 NEARLY_ALL = 0.9
 SAMPLE = 250_000  # pixels on which the error of a large picture is measured
@@ -56,34 +55,27 @@ class Best:
         return self.picture, self.watch.best_iteration, self.least
 
 
-def weighted_error(
-    problem: Problem,
-    picture: Tensor,
-    weight: Tensor,
-    counts: Tensor | None,
-    window: Window,
-) -> Tensor:
-    """Return the mean squared error of A(picture) to y where `weight` (and `counts`) say so."""
-    observed = problem.observed
-    if problem.operator is identity:
-        observed = observed[:, :, window[0], window[1]]
-        weight = weight[:, :, window[0], window[1]]
-    weight = weight.expand_as(observed)
-    if counts is not None:
-        weight = weight * counts
-    difference = problem.operator(picture) - observed
+def weighted_error(problem: Problem, picture: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean squared error of A(picture) to y where `weight` says so."""
+    difference = problem.operator(picture) - problem.observed
     if problem.tolerance is not None:
         difference = difference - difference.clamp(-problem.tolerance, problem.tolerance)
     if problem.emphasis is not None:
         difference = problem.emphasis(difference)
-    return (weight * difference.square()).sum() / weight.sum().clamp_min(1e-12)
+    return _mean(difference.square(), weight.expand_as(difference))
 
 
 def loss_of(problem: Problem, shot: Shot, weight: Tensor) -> Tensor:
-    """Return the loss of an answer: its error to y or, in pretraining, to the start."""
-    if shot.clean is not None:
-        return F.mse_loss(shot.picture, shot.clean)
-    return weighted_error(problem, shot.picture, weight, shot.counts, shot.window)
+    """Return the loss of an answer: its error to what it shows, or A of it to y."""
+    if shot.target is None:
+        return weighted_error(problem, shot.picture, weight)
+    if shot.counts is None:
+        return F.mse_loss(shot.picture, shot.target)
+    return _mean((shot.picture - shot.target).square(), shot.counts)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (weight * values).sum() / weight.sum().clamp_min(1e-12)
 
 
 def mostly_answered(problem: Problem, average: Average) -> bool:
@@ -107,7 +99,7 @@ def held_out_error(
         return float(difference.square().sum() / known.sum()) if known.any() else None
     if held is None or not held.any():
         return None
-    return float(weighted_error(problem, average.picture(), held, None, WHOLE))
+    return float(weighted_error(problem, average.picture(), held))
 
 
 def noise_learned(problem: Problem, average: Average, view: View) -> float:

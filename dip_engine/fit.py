@@ -23,10 +23,11 @@ from dip_engine import networks
 from dip_engine.average import Average
 from dip_engine.best import Best, held_out_error, loss_of, mostly_answered, noise_learned
 from dip_engine.guard import GradientClip, RollBack, believed, disturb
-from dip_engine.optimiser import go_on, learning_rate, make_optimiser, set_rate
+from dip_engine.optimiser import Rates, go_on, learning_rate, make_optimiser
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
-from dip_engine.views import BlindSpotView, LatentView, View
+from dip_engine.replay import WORTH, Descend, Replayed
+from dip_engine.views import BlindSpotView, LatentView, Look, Shot, View
 
 CHECK = 10  # iterations between two looks at the numbers; each look waits for the device
 CHECKPOINT = 50
@@ -120,27 +121,26 @@ def fit(
     weight = problem.known if held is None else problem.known - held
     optimiser = make_optimiser(network, problem.operator, recipe, device)
     go_on(warm, network=network, optimiser=optimiser)
+    rates = Rates(optimiser, device)
+    descend = _descend(problem, weight, network, view, optimiser)
+    if torch.version.cuda and device.type == "cuda" and recipe.iterations >= WORTH:
+        descend = Replayed(descend, optimiser, fresh)
     average = Average(problem, recipe.average, with_spread=recipe.spread)
-    clip = GradientClip(network) if recipe.network == "blind-spot" else None
     roll_back = RollBack(average, optimiser)
     best = Best(recipe, average)
     loss_now: float | None = None
     reason = "all iterations done"
 
     for iteration in range(1, recipe.iterations + 1):
-        rate = set_rate(optimiser, roll_back.slower * learning_rate(recipe, iteration))
+        rate = rates.set(roll_back.slower * learning_rate(recipe, iteration))
         disturb(network, relative=recipe.weight_noise, std=recipe.langevin * rate, generator=fresh)
 
-        shot = view.shoot(network)
-        loss = loss_of(problem, shot, weight)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if clip is not None:
-            clip()
-        optimiser.step()
-        answered = shot.clean is None
+        look = view.look()
+        loss, shot = descend(look)
+        answered = not look.clean
         if answered:
-            average.add(shot.picture.detach(), shot.window, believed(problem, average, shot))
+            shot = shot.turned_back(look.turn)
+            average.add(shot.picture, look.window, believed(problem, average, shot, look.window))
         elif iteration % CHECKPOINT == 0 and math.isfinite(loss.item()):
             roll_back.save()
 
@@ -180,6 +180,29 @@ def fit(
         state={"network": network.state_dict(), "optimiser": optimiser.state_dict()},
         answered=answered,
     )
+
+
+def _descend(
+    problem: Problem,
+    weight: Tensor,
+    network: networks.Generator,
+    view: View,
+    optimiser: torch.optim.Optimizer,
+) -> Descend:
+    """Return what takes one step of the optimiser on the device."""
+    clip = GradientClip(network) if isinstance(view, BlindSpotView) else None
+
+    def descend(look: Look) -> tuple[Tensor, Shot]:
+        shot = view.shoot(network, look)
+        loss = loss_of(problem, shot, weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            clip()
+        optimiser.step()
+        return loss.detach(), shot.detached()
+
+    return descend
 
 
 def _ended(
@@ -222,6 +245,7 @@ def _view(
         return BlindSpotView(
             problem.observed,
             recipe.crop,
+            cpu=cpu,
             fresh=fresh,
             dtype=dtype,
             start=problem.start,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dip_engine.average import Average
 from dip_engine.problem import Problem
 from dip_engine.stopping import diverged
-from dip_engine.views import Shot
+from dip_engine.views import Shot, Window
 
 ROLL_BACKS = 5
 MUCH_WORSE = 1.5  # times the squared error of the average
@@ -24,16 +24,17 @@ class GradientClip:
     def __call__(self) -> None:
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        mean = norm if self.mean is None else self.mean
+        if self.mean is None:
+            self.mean = torch.where(norm.isfinite(), norm, torch.inf)
+        mean = torch.where(self.mean.isfinite(), self.mean, norm)
         scale = (2 * mean / norm.clamp_min(1e-12)).clamp_max(1.0)
         torch._foreach_mul_(gradients, scale)
         mean = 0.95 * mean + 0.05 * torch.minimum(norm, 2 * mean)
         # What is not finite is left to the roll-back and must not spoil what comes after it.
-        known = torch.full_like(norm, torch.inf) if self.mean is None else self.mean
-        self.mean = torch.where(norm.isfinite(), mean, known)
+        self.mean.copy_(torch.where(norm.isfinite(), mean, self.mean))  # in place, see `Replayed`
 
 
-def believed(problem: Problem, average: Average, shot: Shot) -> Tensor | None:
+def believed(problem: Problem, average: Average, shot: Shot, window: Window) -> Tensor | None:
     """Return how much each value of an answer is to count in the average, like `Shot.counts`.
 
     Now and then a step is too long, the answer to the next window is useless, and the step after
@@ -42,10 +43,10 @@ def believed(problem: Problem, average: Average, shot: Shot) -> Tensor | None:
     """
     if shot.counts is None:
         return None
-    asked = shot.counts * average.answered(shot.window)
-    observed = problem.observed[(..., *shot.window)]
-    missed = (asked * (shot.picture.detach() - observed).square()).sum()
-    usual = (asked * (average.picture(shot.window) - observed).square()).sum()
+    asked = shot.counts * average.answered(window)
+    observed = problem.observed[(..., *window)]
+    missed = (asked * (shot.picture - observed).square()).sum()
+    usual = (asked * (average.picture(window) - observed).square()).sum()
     return shot.counts * (missed <= MUCH_WORSE * usual)
 
 
@@ -90,7 +91,10 @@ class RollBack:
             for parameter, saved in zip(self._parameters(), self.weights, strict=True):
                 parameter.copy_(saved)
         self.average.restore(self.shown)
-        self.optimiser.state.clear()
+        for state in self.optimiser.state.values():  # in place, see `Replayed`
+            for value in state.values():
+                if isinstance(value, Tensor):
+                    value.zero_()
         self.slower /= 2
         self.losses = []
         self.returns += 1

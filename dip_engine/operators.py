@@ -11,6 +11,7 @@ All act on 1×C×H×W float32 tensors, are linear and differentiable.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ class Lanczos:
     def __call__(self, picture: Tensor) -> Tensor:
         """Return the small picture: 1×C×(H/factor)×(W/factor)."""
         channels = picture.shape[1]
-        kernel = self.kernel.to(picture.device)
+        kernel = self.kernel = self.kernel.to(picture.device)
         x = F.pad(picture, [self.border] * 4, mode="replicate")
         rows = kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
         columns = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
@@ -115,13 +116,14 @@ def identity(picture: Tensor) -> Tensor:
     return picture
 
 
-def dct_matrix(size: int = 8) -> Tensor:
+@cache
+def dct_matrix(device: torch.device, size: int = 8) -> Tensor:
     """Return the orthonormal DCT-II as a size×size matrix (rows are frequencies)."""
     n = torch.arange(size, dtype=torch.float64)
     matrix = torch.cos(math.pi * (2 * n[None] + 1) * n[:, None] / (2 * size))
     matrix *= math.sqrt(2 / size)
     matrix[0] /= math.sqrt(2)
-    return matrix.float()
+    return matrix.float().to(device)
 
 
 def block_dct(plane: Tensor) -> Tensor:
@@ -130,21 +132,26 @@ def block_dct(plane: Tensor) -> Tensor:
     Each block's coefficients lie where its pixels lay. On the 0–255 scale of JPEG a coefficient is
     255 times what this gives for 0–1 values.
     """
-    matrix = dct_matrix().to(plane.device)
+    matrix = dct_matrix(plane.device)
     return _per_block("fi,...aibj,gj->...afbg", matrix, plane)
 
 
 def jpeg_coefficients(picture: Tensor) -> Tensor:
     """Return the coefficients that JPEG rounds: the luminance of 1×C×H×W as 1×1×H×W, C = 1 or 3."""
     if picture.shape[1] == 3:
-        weights = torch.from_numpy(WEIGHTS).to(picture.device)
+        weights = _luminance_weights(picture.device)
         picture = (picture * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
     return block_dct(picture - 128 / 255)
 
 
+@cache
+def _luminance_weights(device: torch.device) -> Tensor:
+    return torch.from_numpy(WEIGHTS).to(device)
+
+
 def inverse_block_dct(coefficients: Tensor) -> Tensor:
     """Return the plane of which `block_dct` gives these coefficients."""
-    matrix = dct_matrix().to(coefficients.device)
+    matrix = dct_matrix(coefficients.device)
     return _per_block("fi,...afbg,gj->...aibj", matrix, coefficients)
 
 

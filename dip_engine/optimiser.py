@@ -42,14 +42,13 @@ def _evenly(network: networks.Generator) -> list[dict[str, Any]]:
 
     Source: the "equalized learning rate" of Karras et al., "Progressive Growing of GANs", 2018.
     """
-    groups: list[dict[str, Any]] = []
+    shares: dict[float, list[Tensor]] = {}
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            spread = networks.spread(layer)
-            groups.append({"params": [layer.weight], "share": spread / USUAL_SPREAD})
+            shares.setdefault(networks.spread(layer) / USUAL_SPREAD, []).append(layer.weight)
             if layer.bias is not None:
-                groups.append({"params": [layer.bias], "share": 1.0})
-    return groups
+                shares.setdefault(1.0, []).append(layer.bias)
+    return [{"params": params, "share": share} for share, params in shares.items()]
 
 
 def _free(operator: Callable[[Tensor], Tensor]) -> Iterable[nn.Parameter]:
@@ -86,9 +85,32 @@ def go_on(
         optimiser.load_state_dict(warm["optimiser"])
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
-    """Set the learning rate (of Adam) for all parameters, and return it."""
-    step = SGD_STEP if isinstance(optimiser, torch.optim.SGD) else 1.0
-    for group in optimiser.param_groups:
-        group["lr"] = step * rate * group.get("share", 1.0)
-    return rate
+class Rates:
+    """The learning rates of an optimiser's groups.
+
+    On a GPU they are tensors there, so that a recorded step takes the rate of the moment.
+
+    Args:
+        optimiser: with all the state it begins with.
+        device: of its parameters.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+        self.groups = optimiser.param_groups
+        step = SGD_STEP if isinstance(optimiser, torch.optim.SGD) else 1.0
+        self.shares = [step * group.get("share", 1.0) for group in self.groups]
+        self.tensor: Tensor | None = None
+        if device.type == "cuda":
+            self.factors = torch.tensor(self.shares, device=device)
+            self.tensor = self.factors.clone()
+            for group, rate in zip(self.groups, self.tensor, strict=True):
+                group["lr"] = rate
+
+    def set(self, rate: float) -> float:
+        """Set the learning rate (of Adam) for all parameters, and return it."""
+        if self.tensor is not None:
+            torch.mul(self.factors, rate, out=self.tensor)
+        else:
+            for group, share in zip(self.groups, self.shares, strict=True):
+                group["lr"] = share * rate
+        return rate

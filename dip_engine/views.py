@@ -24,27 +24,55 @@ WHOLE: Window = slice(None), slice(None)
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What is looked at in one iteration, chosen by the host before the device works.
+
+    Attributes:
+        window: rows and columns of the picture.
+        turn: in which of its eight orientations, 0–7; see `_turned`.
+        given: 1×c×h×w, what the window holds, turned; None where it is always the same.
+        clean: in pretraining.
+    """
+
+    window: Window = WHOLE
+    turn: int = 0
+    given: Tensor | None = None
+    clean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
-    """One answer of the network.
+    """One answer of the network, turned as its look was.
 
     Attributes:
         picture: 1×C×h×w float32, with gradient.
-        window: rows and columns of the whole picture it covers.
+        target: what it is compared with, like `picture`; None for y itself.
         counts: 1×C×h×w weight of each value in loss and average, or None for all.
-        clean: the picture that was asked for, like `picture`, in pretraining; None for y itself.
     """
 
     picture: Tensor
-    window: Window
+    target: Tensor | None = None
     counts: Tensor | None = None
-    clean: Tensor | None = None
+
+    def detached(self) -> Shot:
+        """Return what the average needs, without gradient."""
+        return Shot(self.picture.detach(), counts=self.counts)
+
+    def turned_back(self, turn: int) -> Shot:
+        """Return it as its window lies in the picture."""
+        counts = None if self.counts is None else _turned_back(self.counts, turn)
+        return Shot(_turned_back(self.picture, turn), counts=counts)
 
 
 class View(Protocol):
     """Draws what one iteration looks at."""
 
-    def shoot(self, network: Generator) -> Shot:
-        """Run the network once on fresh random numbers."""
+    def look(self) -> Look:
+        """Choose what comes next."""
+        ...
+
+    def shoot(self, network: Generator, look: Look) -> Shot:
+        """Run the network once on fresh random numbers, without asking the device for anything."""
         ...
 
 
@@ -86,7 +114,10 @@ class LatentView:
         self.fresh = fresh
         self.start = start
 
-    def shoot(self, network: Generator) -> Shot:
+    def look(self) -> Look:
+        return Look()
+
+    def shoot(self, network: Generator, look: Look) -> Shot:
         z = self.z
         if self.z_noise:
             z = z + self.z_noise * torch.empty_like(z).normal_(generator=self.fresh)
@@ -94,7 +125,7 @@ class LatentView:
         picture = network(z)[:, :, :height, :width]
         if self.start is not None:
             picture = self.start + (2 * picture - 1)
-        return Shot(picture, (slice(0, height), slice(0, width)))
+        return Shot(picture)
 
 
 class BlindSpotView:
@@ -112,6 +143,7 @@ class BlindSpotView:
     Args:
         noisy: 1×C×H×W float32 on the device.
         crop: side of the random window of one iteration.
+        cpu: generator of windows and orientations.
         fresh: generator on the noisy picture's device.
         dtype: number format of the network.
         start: like `noisy`, if there is to be pretraining.
@@ -124,44 +156,49 @@ class BlindSpotView:
         noisy: Tensor,
         crop: int,
         *,
+        cpu: torch.Generator,
         fresh: torch.Generator,
         dtype: torch.dtype,
         start: Tensor | None = None,
         noise_std: float = 0.0,
         pretraining: int = 0,
     ) -> None:
-        # Without its mean, which would drive all weights alike, far larger steps stay stable.
         self.mean = noisy.mean((2, 3), keepdim=True)
-        self.noisy = noisy - self.mean
-        self.neighbours = neighbour_mean(noisy, torch.ones_like(noisy[:, :1]))
+        self.noisy = noisy
+        self.around, self.blur = _around().to(noisy), _gaussian().to(noisy)
+        self.neighbours = neighbour_mean(noisy, torch.ones_like(noisy[:, :1]), self.around)
         self.start = noisy if start is None else start
         self.noise_std = noise_std
         self.pretraining = pretraining
         self.crop = crop
+        self.cpu = cpu
         self.fresh = fresh
         self.dtype = dtype
 
-    def shoot(self, network: Generator) -> Shot:
-        window = self._window()
-        if self.pretraining <= 0:
-            return self._shoot(network, self.noisy[(..., *window)], window)
-        self.pretraining -= 1
-        clean = self.start[(..., *window)]
-        noise = torch.empty_like(clean).normal_(std=self.noise_std, generator=self.fresh)
-        return self._shoot(network, clean - self.mean + noise, window, clean)
+    def look(self) -> Look:
+        height, width = self.noisy.shape[-2:]
+        window = self._side(height), self._side(width)
+        turn = self._integer(0, 8)
+        clean = self.pretraining > 0
+        self.pretraining -= clean
+        source = self.start if clean else self.noisy
+        return Look(window, turn, _turned(source[(..., *window)], turn), clean)
 
-    def _shoot(
-        self, network: Generator, noisy: Tensor, window: Window, clean: Tensor | None = None
-    ) -> Shot:
+    def shoot(self, network: Generator, look: Look) -> Shot:
+        target = look.given
+        assert target is not None
+        # Without its mean, which would drive all weights alike, far larger steps stay stable.
+        noisy = target - self.mean
+        if look.clean:
+            noisy = noisy + torch.empty_like(noisy).normal_(
+                std=self.noise_std, generator=self.fresh
+            )
         dropped = torch.rand(noisy.shape, generator=self.fresh, device=noisy.device) < DROPPED
         # Of kept values alone: from a mean that holds a dropped value, it could be worked out.
-        seen = torch.where(dropped, neighbour_mean(noisy, (~dropped).to(noisy)), noisy)
-        picture = self.mean + _blur(seen) + self._turned(network, seen)
-        return Shot(picture, window, dropped.to(noisy), clean)
-
-    def _window(self) -> Window:
-        height, width = self.noisy.shape[-2:]
-        return self._side(height), self._side(width)
+        around = neighbour_mean(noisy, (~dropped).to(noisy), self.around)
+        seen = torch.where(dropped, around, noisy)
+        picture = self.mean + _filter(seen, self.blur) + self._answer(network, seen)
+        return Shot(picture, target, None if look.clean else dropped.to(noisy))
 
     def _side(self, size: int) -> slice:
         """Draw a window's side; windows may start outside, so that borders are seen as often."""
@@ -173,49 +210,62 @@ class BlindSpotView:
         return slice(start, start + self.crop)
 
     def _integer(self, low: int, high: int) -> int:
-        device = self.fresh.device
-        return int(torch.randint(low, high, (), generator=self.fresh, device=device))
+        return int(torch.randint(low, high, (), generator=self.cpu))
 
-    def _turned(self, network: Generator, seen: Tensor) -> Tensor:
-        """Run the network on one of the eight orientations and turn its answer back."""
+    def _answer(self, network: Generator, seen: Tensor) -> Tensor:
         height, width = seen.shape[-2:]
         padded = network.padded_size(height, width)
         x = F.pad(seen, [0, padded[1] - width, 0, padded[0] - height], mode="replicate")
-        turn = self._integer(0, 8)
-        flips = [axis for axis, bit in ((2, 1), (3, 2)) if turn & bit]
-        x = x.flip(flips) if flips else x
-        x = x.transpose(2, 3) if turn & 4 else x
         x = network(x.to(self.dtype).contiguous(memory_format=torch.channels_last))
-        x = x.transpose(2, 3) if turn & 4 else x
-        x = x.flip(flips) if flips else x
         answer: Tensor = x[:, :, :height, :width]
         return answer
 
 
-def neighbour_mean(picture: Tensor, kept: Tensor) -> Tensor:
-    """Return the mean of the 8 neighbours: edges count 1, corners ½; 0 where none was kept.
+def _turned_back(picture: Tensor, turn: int) -> Tensor:
+    """Return a picture, …×h×w, as it was before it was turned."""
+    return _flipped(picture.transpose(-2, -1) if turn & 4 else picture, turn)
+
+
+def _turned(picture: Tensor, turn: int) -> Tensor:
+    """Return a picture, …×h×w, upside down, mirrored and transposed as the bits 1, 2, 4 say."""
+    picture = _flipped(picture, turn)
+    return picture.transpose(-2, -1) if turn & 4 else picture
+
+
+def _flipped(picture: Tensor, turn: int) -> Tensor:
+    axes = [axis for axis, bit in ((-2, 1), (-1, 2)) if turn & bit]
+    return picture.flip(axes) if axes else picture
+
+
+def neighbour_mean(picture: Tensor, kept: Tensor, around: Tensor) -> Tensor:
+    """Return the mean of the 8 neighbours; 0 where none was kept.
 
     Args:
         picture: 1×C×H×W.
         kept: of its shape, or with one channel for all; 1 where a value may be used, else 0.
+        around: 3×3, how much each neighbour counts.
     """
-    kernel = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]])
-    total = _filter(torch.cat([kept * picture, kept], 1), kernel)
+    total = _filter(torch.cat([kept * picture, kept], 1), around)
     channels = picture.shape[1]
     return total[:, :channels] / total[:, channels:].clamp_min(1e-6)
 
 
-def _blur(picture: Tensor) -> Tensor:
-    """Gaussian blur, σ 1.2 pixels, 7×7."""
+def _around() -> Tensor:
+    """Return weights of neighbours: edges count 1, corners ½."""
+    return torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]])
+
+
+def _gaussian() -> Tensor:
+    """Return a Gaussian of σ 1.2 pixels, 7×7."""
     x = torch.arange(-3.0, 4.0)
     line = torch.exp(-(x**2) / (2 * 1.2**2))
     kernel = torch.outer(line, line)
-    return _filter(picture, kernel / kernel.sum())
+    return kernel / kernel.sum()
 
 
 def _filter(picture: Tensor, kernel: Tensor) -> Tensor:
     channels, border = picture.shape[1], kernel.shape[0] // 2
-    kernel = kernel.to(picture).expand(channels, 1, *kernel.shape)
+    kernel = kernel.expand(channels, 1, *kernel.shape)
     padded = F.pad(picture, [border] * 4, mode="replicate")
     filtered: Tensor = F.conv2d(padded, kernel, groups=channels)
     return filtered

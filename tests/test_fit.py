@@ -17,11 +17,11 @@ from dip_engine.guard import ROLL_BACKS, GradientClip, RollBack, believed
 from dip_engine.job import Settings
 from dip_engine.networks import BlindSpot, Up, initialise
 from dip_engine.operators import Lanczos, identity
-from dip_engine.optimiser import learning_rate, make_optimiser, set_rate
+from dip_engine.optimiser import Rates, learning_rate, make_optimiser
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.probe import Probe
 from dip_engine.problem import Problem
-from dip_engine.views import BlindSpotView, Shot
+from dip_engine.views import WHOLE, BlindSpotView, Shot
 
 TINY = {"width": 8, "scales": 2, "top": 8}
 RECIPE = Recipe("up", 60, build=TINY, average=0.9)
@@ -190,13 +190,14 @@ def test_a_useless_answer_does_not_count_and_a_fair_one_does():
     dropped = torch.ones(1, 3, 48, 24)
 
     def counts(error: float) -> torch.Tensor | None:
-        return believed(problem, average, Shot(scene()[..., :24] + error, window, dropped))
+        shot = Shot(scene()[..., :24] + error, counts=dropped)
+        return believed(problem, average, shot, window)
 
     assert torch.equal(counts(3.0), dropped)  # there is nothing yet to compare it with
     average.add(scene()[..., :24], window, dropped)
     assert torch.equal(counts(0.05), dropped)
     assert not counts(3.0).any()
-    assert believed(problem, average, Shot(scene(), (slice(0, 48), slice(0, 48)))) is None
+    assert believed(problem, average, Shot(scene()), WHOLE) is None
 
 
 def look_once(picture: torch.Tensor) -> tuple[torch.Tensor, Shot]:
@@ -210,8 +211,9 @@ def look_once(picture: torch.Tensor) -> tuple[torch.Tensor, Shot]:
     seen: list[torch.Tensor] = []
     network = Listener()
     initialise(network, torch.Generator().manual_seed(0))
-    view = BlindSpotView(picture, 48, fresh=torch.Generator().manual_seed(0), dtype=torch.float32)
-    shot = view.shoot(network)
+    cpu, fresh = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
+    view = BlindSpotView(picture, 48, cpu=cpu, fresh=fresh, dtype=torch.float32)
+    shot = view.shoot(network, replace(view.look(), given=picture))
     return seen[0], shot
 
 
@@ -344,7 +346,8 @@ def test_the_echo_of_a_probe_tells_how_much_noise_a_picture_holds():
     pattern = torch.from_numpy(probe.pattern).permute(2, 0, 1)[None]
     observed = noisy(truth, 0.1) + pattern
     problem = replace(problem_of(observed), echo=probe.noise_to_probe * pattern)
-    view = BlindSpotView(observed, 96, fresh=torch.Generator(), dtype=torch.float32)
+    generator = torch.Generator()
+    view = BlindSpotView(observed, 96, cpu=generator, fresh=generator, dtype=torch.float32)
     window = slice(0, 96), slice(0, 96)
     for picture, learned in (
         (truth, 0.0),
@@ -362,7 +365,7 @@ def test_layers_of_the_blind_spot_network_take_steps_by_the_spread_of_their_weig
     initialise(network, torch.Generator().manual_seed(0))
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     optimiser = make_optimiser(network, identity, Recipe("blind-spot", 1), torch.device("cpu"))
-    set_rate(optimiser, 0.003)
+    Rates(optimiser, torch.device("cpu")).set(0.003)
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimiser.step()  # the first one of Adam is of the learning rate

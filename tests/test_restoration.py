@@ -394,9 +394,9 @@ def test_stop_keeps_what_there_is(tmp_path, monkeypatch):
 def test_a_stop_before_the_fit_has_answered_gives_the_classical_start(tmp_path, monkeypatch):
     stop, shoot = threading.Event(), BlindSpotView.shoot
 
-    def shoot_and_stop(view, network):
+    def shoot_and_stop(view, network, look):
         stop.set()
-        return shoot(view, network)
+        return shoot(view, network, look)
 
     monkeypatch.setattr(BlindSpotView, "shoot", shoot_and_stop)
     source = save(tmp_path / "a.png", noisy_scene())
