@@ -17,6 +17,7 @@ Filtered = tuple[torch.Tensor, torch.Tensor]
 GroupFilter = Callable[[list[torch.Tensor], float], Filtered]
 
 _GROUPS_AT_ONCE = 256  # groups filtered together: what the processor's cache holds
+_GPU_GROUPS = 4096
 _OFFSET = 2.0  # a group's level while a ridge is computed: far above the noise, so that it survives
 
 
@@ -28,7 +29,8 @@ def filter_groups(
     rows = [table.view(positions, -1) for table in tables]
     values = torch.zeros_like(rows[0])
     weights = values.new_zeros(positions, channels)
-    for some in torch.split(members, _GROUPS_AT_ONCE):
+    count = _GPU_GROUPS if members.is_cuda else _GROUPS_AT_ONCE
+    for some in torch.split(members, count):
         flat = some.reshape(-1)
         groups = [row.index_select(0, flat).view(*some.shape, channels, length) for row in rows]
         estimate, weight = group_filter(groups, noise_std)

@@ -157,7 +157,7 @@ class _Progress:
         channels, height, width = pictures[0].shape
         canvas = Canvas(channels, height, width, guide.device)
         basis = patch_basis(patch, guide)
-        plan = list(blocks(patch, height, width))
+        plan = list(blocks(patch, height, width, on_gpu=guide.is_cuda))
         for number, block in enumerate(plan, 1):
             members = block.match(guide, count)
             tables = [block.table(picture) for picture in pictures]

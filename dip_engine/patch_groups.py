@@ -19,6 +19,7 @@ import torch
 STEP = 4  # pixels between reference patches
 RADIUS = 18  # pixels a match may lie away from its reference, in each direction
 BLOCK = 32  # reference patches per side of a block: what is held in memory at once
+GPU_BLOCK = 128  # a GPU is idle between small pieces of work; takes up to 2 GB
 _TILE = 8  # reference patches per side that share one matrix product while matching
 _WINDOW = 2 * RADIUS + 1
 
@@ -252,16 +253,17 @@ class Canvas:
         return self._sum / self._weight
 
 
-def blocks(patch: int, height: int, width: int) -> Iterator[Block]:
+def blocks(patch: int, height: int, width: int, *, on_gpu: bool = False) -> Iterator[Block]:
     """Cut the reference grid of a picture into blocks."""
+    side = GPU_BLOCK if on_gpu else BLOCK
     rows = -(-(height - patch) // STEP) + 1
     cols = -(-(width - patch) // STEP) + 1
-    for row in range(0, rows, BLOCK):
-        for col in range(0, cols, BLOCK):
+    for row in range(0, rows, side):
+        for col in range(0, cols, side):
             yield Block(
                 patch,
                 height,
                 width,
-                (row, min(row + BLOCK, rows)),
-                (col, min(col + BLOCK, cols)),
+                (row, min(row + side, rows)),
+                (col, min(col + side, cols)),
             )

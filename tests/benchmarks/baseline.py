@@ -36,6 +36,8 @@ from dip_engine.operators import Blur, Lanczos
 from dip_engine.presets import Recipe, recipe_for
 from dip_engine.problem import Problem
 from dip_engine.processes import free_cores
+from dip_engine.replay import Descend, Replayed
+from dip_engine.views import Look, Shot
 from dip_engine.work import to_array, to_tensor
 
 AVERAGE = 0.99
@@ -51,6 +53,7 @@ class Baseline:
         case, given: what is fitted.
         device: where.
         channels_last: another layout of the same numbers, faster on some CPUs.
+        replayed: on a GPU, the same work launched faster (see `dip_engine.replay`).
         seed: of z, of the weights, and of the noise on z.
     """
 
@@ -61,6 +64,7 @@ class Baseline:
         *,
         device: str = "cpu",
         channels_last: bool = False,
+        replayed: bool = False,
         seed: int = 0,
     ) -> None:
         self.case, self.given = case, given
@@ -73,7 +77,13 @@ class Baseline:
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.z = self.z.contiguous(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), self.recipe.learning_rate)
+        fused = replayed or None
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), self.recipe.learning_rate, fused=fused
+        )
+        self.descend: Descend = self._descend
+        if replayed:
+            self.descend = Replayed(self._descend, self.optimiser, self.fresh)
         self.iteration = 0
         self.output = self.average = torch.empty(0)
         self.fit_to_noisy: list[float] = []
@@ -82,6 +92,13 @@ class Baseline:
     def step(self) -> None:
         """Do one iteration."""
         self.iteration += 1
+        loss, shot = self.descend(Look())
+        self.output = shot.picture
+        self.average = self.output.clone() if self.iteration == 1 else self._averaged()
+        if self.case.task == "denoise" and self.iteration % LOOK == 0:
+            self._look(-10 * math.log10(loss.item()))
+
+    def _descend(self, _look: Look) -> tuple[Tensor, Shot]:
         z, problem = self.z, self.problem
         if self.recipe.z_noise:
             z = z + self.recipe.z_noise * torch.empty_like(z).normal_(generator=self.fresh)
@@ -91,11 +108,7 @@ class Baseline:
         loss = missed.square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self.output = output.detach()
-        first = self.iteration == 1
-        self.average = self.output if first else self._averaged()
-        if self.case.task == "denoise" and self.iteration % LOOK == 0:
-            self._look(-10 * math.log10(loss.item()))
+        return loss.detach(), Shot(output.detach())
 
     def psnr(self) -> tuple[float, float]:
         """Return the PSNR of the raw output and of the average, known pixels pasted back."""

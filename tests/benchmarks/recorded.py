@@ -102,7 +102,8 @@ def record(case: Case, given: Given, device: str, folder: Path = FOLDER) -> Iter
         state.unlink(missing_ok=True)
     if curve.complete:
         return
-    fit = Baseline(case, given, device=device, channels_last=True)
+    on_gpu = torch.device(device).type == "cuda"
+    fit = Baseline(case, given, device=device, channels_last=True, replayed=on_gpu)
     seconds = 0.0
     if state.exists():
         saved = torch.load(state, map_location=device)
@@ -129,12 +130,13 @@ def record(case: Case, given: Given, device: str, folder: Path = FOLDER) -> Iter
 
 
 def _origin(device: str, seconds: float) -> dict[str, Any]:
+    on_gpu = torch.device(device).type == "cuda"
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "program": __version__,
         "torch": torch.__version__,
-        "device": device,
-        "dtype": "float32",
+        "device": torch.cuda.get_device_name(device) if on_gpu else device,
+        "dtype": "float32, convolutions in TF32" if on_gpu else "float32",
         "threads": torch.get_num_threads(),
         "seconds": round(seconds),
     }
