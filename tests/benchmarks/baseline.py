@@ -84,6 +84,8 @@ class Baseline:
         self.descend: Descend = self._descend
         if replayed:
             self.descend = Replayed(self._descend, self.optimiser, self.fresh)
+        self.given_pixels = read(given.input)
+        self.hole = None if given.mask is None else read(given.mask)[:, :, None] > 0
         self.iteration = 0
         self.output = self.average = torch.empty(0)
         self.fit_to_noisy: list[float] = []
@@ -152,10 +154,9 @@ class Baseline:
         if border:
             pixels = pixels[border:-border, border:-border]
         shown = eight_bit(pixels)
-        if self.given.mask is None:
+        if self.hole is None:
             return shown
-        hole = read(self.given.mask)[:, :, None] > 0
-        return np.where(hole, shown, read(self.given.input))
+        return np.where(self.hole, shown, self.given_pixels)
 
 
 @dataclass(frozen=True, slots=True)
