@@ -73,7 +73,8 @@ class Denoising(Work):
         if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
             self.tiles = [self.whole]
             if settings.iterations is None:
-                self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
+                size = pixels.shape[0] * pixels.shape[1]
+                self.recipe = _for_size(recipe, size, alone=settings.fit_only)
         # A fit that stands alone knows of no other estimate; channels that err alike need noise of
         # their own kind.
         self.pretrained = not settings.fit_only and not noise.alike
@@ -181,12 +182,13 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
     return pixels[: size[0], : size[1]]
 
 
-def _for_size(recipe: Recipe, pixels: int) -> Recipe:
-    """Give a picture above 512×512 more iterations, and a small one no more than it can bear.
+def _for_size(recipe: Recipe, pixels: int, *, alone: bool) -> Recipe:
+    """Give a large picture more iterations, and a small one no more than it can bear.
 
-    Each part must be seen often enough; seen too often, a small picture's noise is learned.
+    Each part must be seen often enough; seen too often, a small picture's noise is learned. Beside
+    the classical estimate a fit may see each part of a large one less often than when it is alone.
     """
-    growth = max(1.0, pixels / 512**2) ** 0.5
+    growth = max(1.0, pixels / 256**2) if alone else max(1.0, pixels / 512**2) ** 0.5
     most = MOST_LOOKS * pixels / min(pixels, recipe.crop**2)
     return replace(
         recipe,

@@ -89,6 +89,7 @@ def fit(
     seed: int,
     dtype: torch.dtype,
     held: Tensor | None = None,
+    judge: Callable[[Tensor], float | None] | None = None,
     warm: Mapping[str, dict[str, Any]] | None = None,
     stop: threading.Event | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
@@ -101,6 +102,8 @@ def fit(
         seed: of every random number.
         dtype: number format of the network; weights, loss and average are float32 always.
         held: the part of `problem.known` that the loss must not see, or None.
+        judge: returns the mean squared error of what would be made of a picture (1×C×H×W) if the
+            fit ended with it; None takes that of the picture itself on `held`.
         warm: the state that the fit of the frame before ended with, or None to begin afresh; z
             and all other random numbers depend on the seed alone.
         stop: set from another thread to end with the best picture so far.
@@ -158,7 +161,9 @@ def fit(
             if iteration % CHECKPOINT == 0:
                 roll_back.save()
             # A window is a small part of a large picture: that it got better shows in time.
-            if not recipe.crop or iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
+            seldom = recipe.crop or judge is not None
+            if not seldom or iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
+                error = error if judge is None else judge(average.picture())
                 best.look(
                     iteration,
                     error,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -122,8 +122,16 @@ class Inpainting(Work):
         guess = self.join(tile, self._guesses[tile], fitted)
         return float(np.mean((guess[held] - tile.cut(self.pixels)[held]) ** 2))
 
+    def judge(self, tile: Tile, start: Array) -> Callable[[Tensor], float | None] | None:
+        if not self._is_weighed(tile):
+            return None
+        return lambda picture: self.error(tile, start, Fitted(picture, 0, None, 0, ""))
+
+    def _is_weighed(self, tile: Tile) -> bool:
+        return self.hole <= TEXT_HOLES and bool(self.held_pixels(tile).any())
+
     def _weight(self, tile: Tile, fit: Array) -> Array | float:
-        if self.hole > TEXT_HOLES or not self.held_pixels(tile).any():
+        if not self._is_weighed(tile):
             return 1.0
         return self._measured(tile, self._guesses[tile], fit)
 

@@ -14,7 +14,7 @@ Pictures here are float32 H×W×C on the 0–1 scale.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import Any
 
@@ -142,6 +142,13 @@ class Work:
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
         """Return the mean squared error on values the fit did not see (noisy ones), or None."""
         return fitted.held_out
+
+    def judge(self, tile: Tile, start: Array) -> Callable[[Tensor], float | None] | None:
+        """Return what tells the error of a tile's result from a picture its fit might end with.
+
+        None where only the fit's own error is known.
+        """
+        return None
 
     def finish(self, result: Array) -> Array:
         """Return the picture for the user from what the tiles were joined into."""

@@ -78,6 +78,24 @@ def test_a_gpu_gets_one_worker_unless_more_are_wanted(
 
 
 @pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [("81000\n", 4), ("12000\n", 2), ("81000\n3000\n", 1), ("[N/A]\n", 1), ("", 1)],
+)
+def test_the_free_memory_of_a_gpu_tells_how_many_workers_it_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, count: int
+) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{told}END\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    found = share_out(["cuda:0"], todos(tmp_path, 100))
+    assert [worker.device for worker in found] == ["cuda:0"] * count
+    assert len(share_out(["cuda:0"], todos(tmp_path, 100), 3)) == 3
+
+
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("content", [b"no picture", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4\n"])
 def test_a_picture_that_cannot_be_read_does_not_count(tmp_path: Path, content: bytes) -> None:
     broken = todos(tmp_path, 100, preset="paper")

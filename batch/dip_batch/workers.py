@@ -1,12 +1,14 @@
 """How many pictures are worked on at the same time, and with how many CPU threads each.
 
 A fit is a chain of small steps, which several cores cannot share well: on a CPU one process with
-one thread per core gets through more pictures than all cores on one picture.
+one thread per core gets through more pictures than all cores on one picture. Nor do they fill a
+GPU: four processes get through a quarter more there than one (denoising 256×256 on an H200).
 """
 
 from __future__ import annotations
 
 import heapq
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from ctypes.util import find_library
@@ -22,6 +24,8 @@ from dip_engine.job import Settings
 from dip_engine.processes import free_cores
 
 _FREE = 0.6  # of the memory that is free now may be used: estimates are rough
+_MOST_ON_A_GPU = 4
+_GPU_GIGABYTES = 2.0  # of a GPU, and of main memory, that a process takes beside its picture
 _LOOKED_AT = 200  # largest files, which tell how much memory is needed
 _SIGNS_OF_A_GPU = ("/dev/kfd", "/dev/nvidiactl", "/dev/dxg")
 
@@ -47,13 +51,15 @@ def share_out(
     Args:
         devices: as the user names them.
         todos: the pictures.
-        wanted: workers for each device, or None to choose: one on a GPU or under a time limit, and
-            on a CPU else one per core, as far as there are pictures and memory for them.
+        wanted: workers for each device, or None to choose: one under a time limit, else one per
+            core of a CPU, and up to four on a GPU that tells its free memory, as far as there are
+            pictures and memory for them.
     """
     settings = todos[0].job.settings if todos else Settings()
-    if wanted is None:
-        alone = settings.time_limit is not None or _has_gpu(devices)
-        wanted = 1 if alone else _as_many_as_fit(todos)
+    if wanted is None and settings.time_limit is not None:
+        wanted = 1
+    elif wanted is None:
+        wanted = _on_a_gpu(todos) if _has_gpu(devices) else _on_a_cpu(todos)
     count = max(1, min(wanted * len(devices), len(todos)))
     threads = None if count == 1 else max(1, free_cores() // count)
     if settings.deterministic:  # sums over threads differ in their last bits
@@ -73,11 +79,33 @@ def _has_gpu(devices: Iterable[str]) -> bool:
     )
 
 
-def _as_many_as_fit(todos: Sequence[Todo]) -> int:
+def _on_a_cpu(todos: Sequence[Todo]) -> int:
+    fitting = int(_FREE * psutil.virtual_memory().available / 1e9 / _needed(todos))
+    return max(1, min(free_cores(), fitting))
+
+
+def _on_a_gpu(todos: Sequence[Todo]) -> int:
+    free = min(_free_gigabytes_of_gpus(), psutil.virtual_memory().available / 1e9)
+    fitting = int(_FREE * free / (_GPU_GIGABYTES + _needed(todos)))
+    return max(1, min(_MOST_ON_A_GPU, free_cores(), fitting))
+
+
+def _free_gigabytes_of_gpus() -> float:
+    """Return the free memory of the fullest NVIDIA GPU; 0 where nothing tells it."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(  # noqa: S603 - always the same command, no shell
+            command, capture_output=True, text=True, timeout=20, check=True
+        )
+        return min(float(line) for line in told.stdout.split()) / 954  # MiB to GB
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return 0.0
+
+
+def _needed(todos: Sequence[Todo]) -> float:
+    """Return the gigabytes that the largest picture takes."""
     large = heapq.nlargest(_LOOKED_AT, todos, key=lambda todo: todo.stamp.size)
-    needed = max(map(_gigabytes, large), default=1.0)
-    free = psutil.virtual_memory().available / 1e9
-    return max(1, min(free_cores(), int(_FREE * free / needed)))
+    return max(map(_gigabytes, large), default=1.0)
 
 
 def _gigabytes(todo: Todo) -> float:
