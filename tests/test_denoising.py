@@ -91,6 +91,15 @@ def test_a_jpeg_whose_colour_is_subsampled_is_denoised_as_well(tmp_path, subsamp
     assert errors[1] < errors[0] / 3
 
 
+def test_a_fit_that_stands_alone_sees_a_large_picture_as_often_as_a_small_one() -> None:
+    def iterations(side: int, *, alone: bool) -> int:
+        settings = Settings(preset="balanced", noise_std=0.1, fit_only=alone)
+        return Denoising(np.zeros((side, side, 1), np.float32), settings).recipe.iterations
+
+    assert iterations(256, alone=True) == iterations(256, alone=False) == 800
+    assert iterations(512, alone=True) == 4 * iterations(512, alone=False) == 3200
+
+
 def test_a_fit_that_stands_alone_learns_nothing_from_the_classical_start() -> None:
     noisy = np.full((SIDE, SIDE, 1), 0.4, np.float32) + noise().astype(np.float32)
     for fit_only in (False, True):

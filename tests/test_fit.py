@@ -86,6 +86,22 @@ def test_the_snapshot_with_the_lowest_held_out_error_is_returned():
     assert measured == pytest.approx(lowest, rel=1e-4)
 
 
+def test_a_judge_chooses_the_snapshot_and_ends_the_fit():
+    seen: list[torch.Tensor] = []
+
+    def judge(picture: torch.Tensor) -> float:
+        seen.append(picture)
+        return abs(len(seen) - 3) + 1.0  # the third look is the best
+
+    held = torch.zeros(1, 1, 48, 48)
+    recipe = replace(RECIPE, iterations=1000, patience=100)
+    fitted, steps = run(problem_of(scene()), recipe, held=held, judge=judge)
+    assert fitted.iteration == 150  # a judge is asked every 50 iterations
+    assert torch.equal(fitted.picture, seen[2])
+    assert fitted.held_out == steps[199].held_out - 1 == 1.0
+    assert (fitted.iterations, fitted.reason) == (250, "held-out error stopped falling")
+
+
 def test_noise_stops_the_fit_early():
     problem = problem_of(torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(1)))
     held = hold_out(problem.known, 0.1, torch.Generator().manual_seed(0))[1]

@@ -142,3 +142,14 @@ def test_where_nothing_is_alike_the_smooth_fill_counts():
     start = value_of(work.start(tile, torch.device("cpu")))
     errors = [np.mean((tile.cut(x) - tile.cut(pixels)) ** 2) for x in (smooth, start)]
     assert errors[1] < 1.1 * errors[0]
+
+
+def test_a_fit_that_adds_nothing_to_its_start_ends_early(tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", picture())
+    holes = np.random.default_rng(1).random(SIZE) < 0.3  # flat, with noise: nothing is to be found
+    np.save(tmp_path / "mask.npy", holes.astype(np.float32))
+    task = "inpaint", tmp_path / "in.npy", tmp_path / "out.npy", tmp_path / "mask.npy"
+    plain = {"threads": 1, "device": "cpu"}
+    result = restore(Job(*task, settings=Settings(preset="balanced", **plain)))
+    assert result.stop_reason == "held-out error stopped falling"
+    assert result.iterations < 500
