@@ -1,10 +1,13 @@
-"""Processes of this machine, and the cores they may use."""
+"""Processes of this machine, and the cores and the memory they may use."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")  # of a container: the limits of all that runs in it
 
 
 def is_running(pid: int) -> bool:
@@ -22,3 +25,15 @@ def free_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Return how many bytes are free, for a container within its limit."""
+    available: int = psutil.virtual_memory().available
+    try:
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        cached = dict(line.split() for line in lines)["inactive_file"]  # counts as used, is not
+        return min(available, max(0, limit - used + int(cached)))
+    except (OSError, ValueError, KeyError):  # no container, or "max": no limit
+        return available

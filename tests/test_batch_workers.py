@@ -17,6 +17,7 @@ from dip_batch.journal import Stamp
 from dip_batch.plan import Item
 from dip_batch.todo import Todo
 from dip_batch.workers import Worker, share_out
+from dip_engine import processes
 from dip_engine.job import Job, Settings
 
 
@@ -63,6 +64,19 @@ def test_memory_limits_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     memory(monkeypatch, 12)
     assert len(share_out(["cpu"], todos(tmp_path, 100))) == 4
     assert len(share_out(["cpu"], todos(tmp_path, 100, preset="paper"))) == 1
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_memory_of_a_container_limits_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_CGROUP", tmp_path)
+    (tmp_path / "memory.current").write_text("3000000000\n")
+    (tmp_path / "memory.stat").write_text("anon 2000000000\ninactive_file 1000000000\n")
+    (tmp_path / "memory.max").write_text("8000000000\n")
+    assert len(share_out(["cpu"], todos(tmp_path, 100))) == 2
+    (tmp_path / "memory.max").write_text("max\n")
+    assert len(share_out(["cpu"], todos(tmp_path, 100))) == 4
 
 
 @pytest.mark.usefixtures("machine")

@@ -15,13 +15,11 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from dip_batch.estimate import estimate, on_gpu, size_of
 from dip_batch.todo import Todo
 from dip_engine.errors import DipError
 from dip_engine.job import Settings
-from dip_engine.processes import free_cores
+from dip_engine.processes import free_cores, free_memory
 
 _FREE = 0.6  # of the memory that is free now may be used: estimates are rough
 _MOST_ON_A_GPU = 4
@@ -80,12 +78,12 @@ def _has_gpu(devices: Iterable[str]) -> bool:
 
 
 def _on_a_cpu(todos: Sequence[Todo]) -> int:
-    fitting = int(_FREE * psutil.virtual_memory().available / 1e9 / _needed(todos))
+    fitting = int(_FREE * free_memory() / 1e9 / _needed(todos))
     return max(1, min(free_cores(), fitting))
 
 
 def _on_a_gpu(todos: Sequence[Todo]) -> int:
-    free = min(_free_gigabytes_of_gpus(), psutil.virtual_memory().available / 1e9)
+    free = min(_free_gigabytes_of_gpus(), free_memory() / 1e9)
     fitting = int(_FREE * free / (_GPU_GIGABYTES + _needed(todos)))
     return max(1, min(_MOST_ON_A_GPU, free_cores(), fitting))
 
