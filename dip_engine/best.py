@@ -66,7 +66,10 @@ def weighted_error(problem: Problem, picture: Tensor, weight: Tensor) -> Tensor:
 
 
 def loss_of(problem: Problem, shot: Shot, weight: Tensor) -> Tensor:
-    """Return the loss of an answer: its error to what it shows, or A of it to y."""
+    """Return the loss of an answer: its error to its target, or that of A(answer) to y.
+
+    An answer with a target is the blind-spot network's, to whom all of y is known.
+    """
     if shot.target is None:
         return weighted_error(problem, shot.picture, weight)
     if shot.counts is None:

@@ -217,7 +217,8 @@ class _Step:
         around = self.frames[max(0, self.next - REACH) : self.next + REACH + 1]
         frames = [centre, *(frame for frame in around if frame is not centre)]
         for number, chosen in enumerate(self.filters):
-            plan = list(blocks(chosen.size[0], *centre.noisy.shape[1:]))
+            # Small ones on a GPU too: the tables of several frames are in memory together.
+            plan = list(blocks(chosen.size[0], *centre.noisy.shape[1:], on_gpu=False))
             for block in plan:
                 self._filter_block(block, frames, chosen, number)
                 yield self.share / len(plan)

@@ -185,10 +185,12 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
 def _for_size(recipe: Recipe, pixels: int, *, alone: bool) -> Recipe:
     """Give a large picture more iterations, and a small one no more than it can bear.
 
-    Each part must be seen often enough; seen too often, a small picture's noise is learned. Beside
-    the classical estimate a fit may see each part of a large one less often than when it is alone.
+    Each part must be seen often enough; seen too often, a small picture's noise is learned. A fit
+    that stands alone must see a large one more often than one beside the classical estimate.
     """
-    growth = max(1.0, pixels / 256**2) if alone else max(1.0, pixels / 512**2) ** 0.5
+    growth = max(1.0, pixels / 512**2) ** 0.5
+    if alone:
+        growth *= min(recipe.alone, max(1.0, pixels / 256**2))
     most = MOST_LOOKS * pixels / min(pixels, recipe.crop**2)
     return replace(
         recipe,

@@ -100,7 +100,7 @@ def prepared(settings: Settings) -> Iterator[None]:
     """Set threads, determinism and the treatment of tiny numbers; all is as before afterwards."""
     threads = torch.get_num_threads()
     deterministic = _determinism()
-    deterministic_cudnn = torch.backends.cudnn.deterministic
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
@@ -108,14 +108,15 @@ def prepared(settings: Settings) -> Iterator[None]:
         torch.set_flush_denormal(True)
         # On a GPU some gradients have no deterministic form: a warning, not an error.
         _set_determinism((settings.deterministic, settings.deterministic))
-        # Without cudnn.benchmark: its trials take ten seconds, and what they find is no faster.
         torch.backends.cudnn.deterministic = settings.deterministic
+        # Its trials of all algorithms take ten seconds, and what they find is no faster.
+        torch.backends.cudnn.benchmark = False
         yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
         _set_determinism(deterministic)
-        torch.backends.cudnn.deterministic = deterministic_cudnn
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
 
 
 def _determinism() -> tuple[bool, bool]:

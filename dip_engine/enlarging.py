@@ -34,15 +34,15 @@ class Enlarging(Work):
     def __init__(self, pixels: Array, settings: Settings) -> None:
         self.factor = settings.factor
         super().__init__(pixels, recipe_for("super-resolution", settings), settings)
-        self.operator = Lanczos(self.factor)
 
     def first(self) -> Array:
         return classical.enlarge(self.pixels, self.factor)
 
     def start(self, tile: Tile, device: torch.device) -> Start:
+        operator = Lanczos(self.factor, device=device)
         observed = to_tensor(tile.cut(self.pixels), device)
         large = to_tensor(classical.enlarge(tile.cut(self.pixels), self.factor), device)
-        agree = linear_agreement(self.operator, observed, ROUNDING, large)
+        agree = linear_agreement(operator, observed, ROUNDING, large)
         levels = falling(FIRST_LEVEL, LAST_LEVEL, self.recipe.turns)
         estimate = yield from plug_and_play(large, levels, agree)
         return to_array(agree(estimate, LAST_LEVEL))
@@ -52,7 +52,7 @@ class Enlarging(Work):
             super().problem(tile, tile.cut(self.pixels), device),
             height=tile.height * self.factor,
             width=tile.width * self.factor,
-            operator=self.operator,
+            operator=Lanczos(self.factor, device=device),
             start=to_tensor(start, device),
         )
 
@@ -76,12 +76,12 @@ class Enlarging(Work):
     def polish(self, tile: Tile, joined: Array, device: torch.device) -> Start:
         """Let the non-local estimate take some last turns from what was joined."""
         picture = to_tensor(joined, device)
-        agree = linear_agreement(
-            self.operator, to_tensor(tile.cut(self.pixels), device), ROUNDING, picture
-        )
+        operator = Lanczos(self.factor, device=device)
+        observed = to_tensor(tile.cut(self.pixels), device)
+        agree = linear_agreement(operator, observed, ROUNDING, picture)
         levels = falling(POLISH_LEVEL, LAST_LEVEL, POLISH_TURNS)
         estimate = yield from plug_and_play(picture, levels, agree)
         return to_array(agree(estimate, LAST_LEVEL))
 
     def _reduced(self, picture: Array) -> Array:
-        return to_array(self.operator(to_tensor(picture)))
+        return to_array(Lanczos(self.factor)(to_tensor(picture)))

@@ -22,11 +22,11 @@ from torch import Tensor
 from dip_engine import networks
 from dip_engine.average import Average
 from dip_engine.best import Best, held_out_error, loss_of, mostly_answered, noise_learned
-from dip_engine.guard import GradientClip, RollBack, believed, disturb
+from dip_engine.guard import Belief, GradientClip, RollBack, disturb
 from dip_engine.optimiser import Rates, go_on, learning_rate, make_optimiser
 from dip_engine.presets import Recipe
 from dip_engine.problem import Problem
-from dip_engine.replay import WORTH, Descend, Replayed
+from dip_engine.replay import WORTH, Descend, Replayed, can_replay
 from dip_engine.views import BlindSpotView, LatentView, Look, Shot, View
 
 CHECK = 10  # iterations between two looks at the numbers; each look waits for the device
@@ -55,7 +55,8 @@ class Fitted:
     Attributes:
         picture: 1×C×height×width float32.
         iteration: the snapshot's.
-        held_out: mean squared error of the snapshot on held-out values, or None.
+        held_out: mean squared error of the snapshot on held-out values (a judge's, if there was
+            one), or None.
         iterations: how many were run.
         reason: why the fit ended.
         parameters: how many numbers were adjusted.
@@ -89,7 +90,7 @@ def fit(
     seed: int,
     dtype: torch.dtype,
     held: Tensor | None = None,
-    judge: Callable[[Tensor], float | None] | None = None,
+    judge: Callable[[Tensor], float] | None = None,
     warm: Mapping[str, dict[str, Any]] | None = None,
     stop: threading.Event | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
@@ -126,9 +127,10 @@ def fit(
     go_on(warm, network=network, optimiser=optimiser)
     rates = Rates(optimiser, device)
     descend = _descend(problem, weight, network, view, optimiser)
-    if torch.version.cuda and device.type == "cuda" and recipe.iterations >= WORTH:
+    if can_replay(device) and recipe.iterations >= WORTH:
         descend = Replayed(descend, optimiser, fresh)
     average = Average(problem, recipe.average, with_spread=recipe.spread)
+    belief = Belief(problem, average, calm=recipe.calm)
     roll_back = RollBack(average, optimiser)
     best = Best(recipe, average)
     loss_now: float | None = None
@@ -143,14 +145,14 @@ def fit(
         answered = not look.clean
         if answered:
             shot = shot.turned_back(look.turn)
-            average.add(shot.picture, look.window, believed(problem, average, shot, look.window))
+            average.add(shot.picture, look.window, belief(shot, look.window, loss))
         elif iteration % CHECKPOINT == 0 and math.isfinite(loss.item()):
             roll_back.save()
 
         # In pretraining the loss tells nothing of the picture.
         if answered and (iteration % CHECK == 0 or iteration == recipe.iterations):
             loss_now = loss.item()
-            error = held_out_error(problem, average, held, view)
+            error = None if judge else held_out_error(problem, average, held, view)
             # The loss of one window says little about that of another; NaN says it all.
             windowed = recipe.crop and error is not None and math.isfinite(loss_now)
             if roll_back.if_diverged(error if windowed and error is not None else loss_now):
@@ -160,10 +162,12 @@ def fit(
                 continue
             if iteration % CHECKPOINT == 0:
                 roll_back.save()
-            # A window is a small part of a large picture: that it got better shows in time.
-            seldom = recipe.crop or judge is not None
-            if not seldom or iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
-                error = error if judge is None else judge(average.picture())
+            # A window is a small part of a large picture: that it got better shows in time. A judge
+            # takes time, but something is to be shown soon.
+            often = not recipe.crop and judge is None
+            due = iteration % CHECKPOINT == 0 or iteration in (judge and CHECK, recipe.iterations)
+            if often or due:
+                error = judge(average.picture()) if judge else error
                 best.look(
                     iteration,
                     error,

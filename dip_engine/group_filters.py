@@ -17,7 +17,7 @@ Filtered = tuple[torch.Tensor, torch.Tensor]
 GroupFilter = Callable[[list[torch.Tensor], float], Filtered]
 
 _GROUPS_AT_ONCE = 256  # groups filtered together: what the processor's cache holds
-_GPU_GROUPS = 4096
+_GPU_GROUPS = 4096  # likewise, on a GPU: half a gigabyte
 _OFFSET = 2.0  # a group's level while a ridge is computed: far above the noise, so that it survives
 
 

@@ -11,7 +11,8 @@ from dip_engine.stopping import diverged
 from dip_engine.views import Shot, Window
 
 ROLL_BACKS = 5
-MUCH_WORSE = 1.5  # times the squared error of the average
+MUCH_WORSE = 1.5  # times the squared error of the average, or the usual loss
+LATELY = 0.05  # share of the newest in the usual loss
 
 
 class GradientClip:
@@ -34,20 +35,48 @@ class GradientClip:
         self.mean.copy_(torch.where(norm.isfinite(), mean, self.mean))  # in place, see `Replayed`
 
 
-def believed(problem: Problem, average: Average, shot: Shot, window: Window) -> Tensor | None:
-    """Return how much each value of an answer is to count in the average, like `Shot.counts`.
+class Belief:
+    """How much each value of an answer is to count in the average.
 
-    Now and then a step is too long, the answer to the next window is useless, and the step after
-    that leads back. The average would remember it for a thousand iterations: an answer that misses
-    far more of the dropped values than the average does there counts for nothing.
+    Now and then a step is too long, the next answers are useless, and the steps after that lead
+    back. The average would remember them for a long time.
+
+    Args:
+        problem: what is known.
+        average: what is shown.
+        calm: of answers for a whole picture, those right after such a step do not count.
     """
-    if shot.counts is None:
-        return None
-    asked = shot.counts * average.answered(window)
-    observed = problem.observed[(..., *window)]
-    missed = (asked * (shot.picture - observed).square()).sum()
-    usual = (asked * (average.picture(window) - observed).square()).sum()
-    return shot.counts * (missed <= MUCH_WORSE * usual)
+
+    def __init__(self, problem: Problem, average: Average, *, calm: bool) -> None:
+        self.problem = problem
+        self.average = average
+        self.calm = calm
+        self.usual: Tensor | None = None
+
+    def __call__(self, shot: Shot, window: Window, loss: Tensor) -> Tensor | None:
+        """Return a weight for each value, like `Shot.counts`; asks nothing of the device."""
+        if shot.counts is not None:
+            return shot.counts * self._near_enough(shot.picture, shot.counts, window)
+        return self._low_enough(loss).expand_as(shot.picture) if self.calm else None
+
+    def _near_enough(self, picture: Tensor, counts: Tensor, window: Window) -> Tensor:
+        """Return 0 for an answer that misses far more of the dropped values than the average does.
+
+        The loss of one window tells nothing of that of another.
+        """
+        asked = counts * self.average.answered(window)
+        observed = self.problem.observed[(..., *window)]
+        missed = (asked * (picture - observed).square()).sum()
+        usual = (asked * (self.average.picture(window) - observed).square()).sum()
+        return missed <= MUCH_WORSE * usual
+
+    def _low_enough(self, loss: Tensor) -> Tensor:
+        """Return 0 where a loss is far higher than it was lately."""
+        usual = loss.clone() if self.usual is None else self.usual  # see `Replayed`
+        most = MUCH_WORSE * usual
+        low = loss <= most
+        self.usual = usual + LATELY * (torch.where(low, loss, most) - usual)  # NaN is not low
+        return low.to(loss)
 
 
 class RollBack:

@@ -112,20 +112,26 @@ class Inpainting(Work):
         return replace(super().problem(tile, start, device), known=to_tensor(known, device))
 
     def join(self, tile: Tile, start: Array, fitted: Fitted) -> Array:
-        fit = to_array(fitted.picture)
+        return self._joined(tile, start, to_array(fitted.picture))
+
+    def _joined(self, tile: Tile, start: Array, fit: Array) -> Array:
         return start + self._weight(tile, fit) * (fit - start)
 
     def error(self, tile: Tile, start: Array, fitted: Fitted) -> float | None:
-        held = self.held_pixels(tile)
-        if not held.any():
+        if not self.held_pixels(tile).any():
             return None
-        guess = self.join(tile, self._guesses[tile], fitted)
+        return self._error_of(tile, to_array(fitted.picture))
+
+    def _error_of(self, tile: Tile, fit: Array) -> float:
+        """Return the mean squared error of what is joined with a fit, where it was guessed."""
+        held = self.held_pixels(tile)
+        guess = self._joined(tile, self._guesses[tile], fit)
         return float(np.mean((guess[held] - tile.cut(self.pixels)[held]) ** 2))
 
-    def judge(self, tile: Tile, start: Array) -> Callable[[Tensor], float | None] | None:
+    def judge(self, tile: Tile, start: Array) -> Callable[[Tensor], float] | None:
         if not self._is_weighed(tile):
             return None
-        return lambda picture: self.error(tile, start, Fitted(picture, 0, None, 0, ""))
+        return lambda picture: self._error_of(tile, to_array(picture))
 
     def _is_weighed(self, tile: Tile) -> bool:
         return self.hole <= TEXT_HOLES and bool(self.held_pixels(tile).any())

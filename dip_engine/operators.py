@@ -29,20 +29,21 @@ class Lanczos:
     Args:
         factor: 2, 3, 4 or 8.
         lobes: 2 for the paper's kernel.
+        device: of the pictures. A step that is replayed may not move the kernel there.
     """
 
-    def __init__(self, factor: int, *, lobes: int = 2) -> None:
+    def __init__(self, factor: int, *, lobes: int = 2, device: torch.device | str = "cpu") -> None:
         self.factor = factor
         count = 2 * lobes * factor - factor % 2
         x = (torch.arange(count, dtype=torch.float64) - (count - 1) / 2) / factor
         kernel = torch.sinc(x) * torch.sinc(x / lobes)
-        self.kernel = (kernel / kernel.sum()).float()
+        self.kernel = (kernel / kernel.sum()).float().to(device)
         self.border = (count - factor) // 2
 
     def __call__(self, picture: Tensor) -> Tensor:
         """Return the small picture: 1×C×(H/factor)×(W/factor)."""
         channels = picture.shape[1]
-        kernel = self.kernel = self.kernel.to(picture.device)
+        kernel = self.kernel
         x = F.pad(picture, [self.border] * 4, mode="replicate")
         rows = kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
         columns = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)

@@ -253,7 +253,7 @@ class Canvas:
         return self._sum / self._weight
 
 
-def blocks(patch: int, height: int, width: int, *, on_gpu: bool = False) -> Iterator[Block]:
+def blocks(patch: int, height: int, width: int, *, on_gpu: bool) -> Iterator[Block]:
     """Cut the reference grid of a picture into blocks."""
     side = GPU_BLOCK if on_gpu else BLOCK
     rows = -(-(height - patch) // STEP) + 1

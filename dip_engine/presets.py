@@ -30,12 +30,15 @@ class Recipe:
         langevin: noise added to the weights after each step, in learning rates (`guard.disturb`).
         spread: keep the spread of the outputs.
         average: decay of the exponential average of outputs; 0 shows the raw output.
+        calm: answers of a fit that has just taken too long a step do not count in the average.
         grid: z is the grid of coordinates instead of noise.
         residual: the network makes the difference to the classical start instead of the picture.
         crop: side of the random window that one iteration of the blind-spot network sees.
         pretraining: share of the iterations in which the blind-spot network learns from the
             classical start instead.
         hold_out: share of the known values hidden from the loss.
+        alone: how many times the iterations a fit of a picture from 512×512 on gets that stands
+            alone: each part must be seen as often as in a small picture.
         patience, gain: see `stopping.HeldOut`.
         turns: of the classical start, where it takes turns with the non-local estimate.
         twice: the non-local estimate of noise is the mean of two.
@@ -56,11 +59,13 @@ class Recipe:
     langevin: float = 0.0
     spread: bool = False
     average: float = 0.99
+    calm: bool = False
     grid: bool = False
     residual: bool = False
     crop: int = 0
     pretraining: float = 0.0
     hold_out: float = 0.02
+    alone: float = 1.0
     patience: int = 200
     gain: float = 1e-3
     turns: int = 0
@@ -86,8 +91,10 @@ _BLIND = Recipe(
     share=0.1,
 )
 # A short fit must not slow down early: its cosine ends high.
-_FILL = Recipe("up", 500, cosine=True, floor=0.3, patience=150, turns=12)
-_SUPER = Recipe("up", 600, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0, turns=4)
+_FILL = Recipe("up", 500, calm=True, cosine=True, floor=0.3, patience=150, turns=12)
+_SUPER = Recipe(
+    "up", 600, calm=True, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0, turns=4
+)
 _JPEG = Recipe(
     "up",
     20,
@@ -103,6 +110,7 @@ _JPEG = Recipe(
 _DEBLUR = Recipe(
     "up",
     500,
+    calm=True,
     cosine=True,
     floor=0.3,
     hold_out=0.0,
@@ -133,7 +141,7 @@ _COLOUR = Recipe(
 _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100, twice=False),
-        "balanced": _BLIND,
+        "balanced": replace(_BLIND, alone=4.0),
         "best": replace(
             _BLIND, iterations=4800, crop=256, pretraining=0.1, patience=1500, share=0.4
         ),

@@ -21,9 +21,15 @@ Descend = Callable[[Look], tuple[Tensor, Shot]]
 """Does one step of a fit and returns its loss and the answer, both without gradient."""
 
 WARM_UP = 3  # looks of a kind before they are recorded: libraries choose their kernels in them
-WORTH = 100  # iterations in which a recording pays
+WORTH = 100  # from so many iterations on a recording pays
 
 _Kind = tuple[bool, torch.Size | None]
+
+
+def can_replay(device: torch.device) -> bool:
+    """Tell whether work on a device can be recorded; what is deterministic is launched in turn."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return device.type == "cuda" and torch.version.cuda is not None and not deterministic
 
 
 class Replayed:
@@ -61,6 +67,7 @@ class Replayed:
         graph.register_generator_state(self.fresh)
         with (
             _capturable(self.optimiser),
+            # Snapshots are written by another thread.
             torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"),
         ):
             loss, shot = self.descend(replace(look, given=given))

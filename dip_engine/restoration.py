@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from dip_engine import masks, picture
 from dip_engine.clips import is_clip
@@ -106,6 +107,8 @@ class Restoration:
         """Do the job, see `restore_events`."""
         job = self.job
         self.device = choose_device(job.settings.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         self.dtype = choose_format(self.device, job.settings)
         source = picture.read(job.input)
         if job.task == "colourise":

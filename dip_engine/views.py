@@ -45,7 +45,7 @@ class Shot:
     """One answer of the network, turned as its look was.
 
     Attributes:
-        picture: 1×C×h×w float32, with gradient.
+        picture: 1×C×h×w float32.
         target: what it is compared with, like `picture`; None for y itself.
         counts: 1×C×h×w weight of each value in loss and average, or None for all.
     """
@@ -180,7 +180,8 @@ class BlindSpotView:
         window = self._side(height), self._side(width)
         turn = self._integer(0, 8)
         clean = self.pretraining > 0
-        self.pretraining -= clean
+        if clean:
+            self.pretraining -= 1
         source = self.start if clean else self.noisy
         return Look(window, turn, _turned(source[(..., *window)], turn), clean)
 

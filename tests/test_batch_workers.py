@@ -32,6 +32,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "free_cores", lambda: 4)
     monkeypatch.setattr(workers, "find_library", lambda name: None)
     monkeypatch.setattr(workers, "_SIGNS_OF_A_GPU", ())
+    monkeypatch.setattr(workers, "_free_gigabytes_of_gpus", lambda: 0.0)
+    monkeypatch.setattr(processes, "_CGROUP", Path("none"))
     memory(monkeypatch, 64)
 
 
@@ -80,7 +82,7 @@ def test_the_memory_of_a_container_limits_the_workers(
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_gpu_gets_one_worker_unless_more_are_wanted(
+def test_a_gpu_that_does_not_tell_its_memory_gets_one_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = todos(tmp_path, 100)
@@ -91,7 +93,6 @@ def test_a_gpu_gets_one_worker_unless_more_are_wanted(
     assert len(share_out(["auto"], many)) == 1
 
 
-@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("told", "count"),
     [("81000\n", 4), ("12000\n", 2), ("81000\n3000\n", 1), ("[N/A]\n", 1), ("", 1)],
@@ -104,9 +105,14 @@ def test_the_free_memory_of_a_gpu_tells_how_many_workers_it_gets(
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{told}END\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.setattr(workers, "free_cores", lambda: 8)
+    monkeypatch.setattr(processes, "_CGROUP", Path("none"))
+    memory(monkeypatch, 64)
     found = share_out(["cuda:0"], todos(tmp_path, 100))
     assert [worker.device for worker in found] == ["cuda:0"] * count
     assert len(share_out(["cuda:0"], todos(tmp_path, 100), 3)) == 3
+    shared = share_out([f"cuda:{number}" for number in range(4)], todos(tmp_path, 100))
+    assert len(shared) == 4 * min(count, 2)  # of eight cores
 
 
 @pytest.mark.usefixtures("machine")

@@ -426,7 +426,7 @@ def test_matches_lie_in_other_frames_about_where_the_motion_is() -> None:
     generator = torch.Generator().manual_seed(1)
     scene = torch.rand(60, 90, generator=generator)
     before, after = scene[:, :60], scene[:, 25:85]  # the content moves 25 pixels to the left
-    (block,) = blocks(8, 60, 60)
+    (block,) = blocks(8, 60, 60, on_gpu=False)
     members = block.match(before, 2, [(after, (0, -25))])
     table = torch.cat([block.table(before[None]), block.table(after[None], (0, -25))])[:, 0]
     columns = -(-(60 - 8) // STEP) + 1

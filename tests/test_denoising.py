@@ -98,6 +98,7 @@ def test_a_fit_that_stands_alone_sees_a_large_picture_as_often_as_a_small_one() 
 
     assert iterations(256, alone=True) == iterations(256, alone=False) == 800
     assert iterations(512, alone=True) == 4 * iterations(512, alone=False) == 3200
+    assert iterations(1024, alone=True) == 4 * iterations(1024, alone=False)
 
 
 def test_a_fit_that_stands_alone_learns_nothing_from_the_classical_start() -> None:

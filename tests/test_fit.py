@@ -13,7 +13,7 @@ from skimage import data
 from dip_engine.average import Average
 from dip_engine.best import Best, noise_learned
 from dip_engine.fit import Fitted, fit, hold_out
-from dip_engine.guard import ROLL_BACKS, GradientClip, RollBack, believed
+from dip_engine.guard import ROLL_BACKS, Belief, GradientClip, RollBack
 from dip_engine.job import Settings
 from dip_engine.networks import BlindSpot, Up, initialise
 from dip_engine.operators import Lanczos, identity
@@ -93,12 +93,12 @@ def test_a_judge_chooses_the_snapshot_and_ends_the_fit():
         seen.append(picture)
         return abs(len(seen) - 3) + 1.0  # the third look is the best
 
-    held = torch.zeros(1, 1, 48, 48)
     recipe = replace(RECIPE, iterations=1000, patience=100)
-    fitted, steps = run(problem_of(scene()), recipe, held=held, judge=judge)
-    assert fitted.iteration == 150  # a judge is asked every 50 iterations
+    fitted, steps = run(problem_of(scene()), recipe, judge=judge)
+    assert fitted.iteration == 100  # a judge is asked at the tenth and every fiftieth
     assert torch.equal(fitted.picture, seen[2])
-    assert fitted.held_out == steps[199].held_out - 1 == 1.0
+    assert fitted.held_out == steps[149].held_out - 1 == 1.0
+    assert [steps[index].held_out for index in (8, 9, 49)] == [None, 3.0, 2.0]
     assert (fitted.iterations, fitted.reason) == (250, "held-out error stopped falling")
 
 
@@ -207,13 +207,23 @@ def test_a_useless_answer_does_not_count_and_a_fair_one_does():
 
     def counts(error: float) -> torch.Tensor | None:
         shot = Shot(scene()[..., :24] + error, counts=dropped)
-        return believed(problem, average, shot, window)
+        return Belief(problem, average, calm=False)(shot, window, torch.tensor(1.0))
 
     assert torch.equal(counts(3.0), dropped)  # there is nothing yet to compare it with
     average.add(scene()[..., :24], window, dropped)
     assert torch.equal(counts(0.05), dropped)
     assert not counts(3.0).any()
-    assert believed(problem, average, Shot(scene()), WHOLE) is None
+
+
+def test_answers_for_the_whole_picture_count_again_when_their_loss_is_back():
+    problem, shot = problem_of(scene()), Shot(scene())
+    losses = [1.0] * 20 + [3.0] * 4 + [math.nan] + [1.2] * 5 + [1.9] * 40
+    belief = Belief(problem, Average(problem, 0.9), calm=True)
+    counted = [bool(belief(shot, WHOLE, torch.tensor(loss)).all()) for loss in losses]
+    assert counted[:30] == [True] * 20 + [False] * 5 + [True] * 5
+    assert not counted[30]
+    assert counted[-1]  # a fit that is worse for good is what it is
+    assert Belief(problem, Average(problem, 0.9), calm=False)(shot, WHOLE, torch.ones(())) is None
 
 
 def look_once(picture: torch.Tensor) -> tuple[torch.Tensor, Shot]:
@@ -374,6 +384,40 @@ def test_the_echo_of_a_probe_tells_how_much_noise_a_picture_holds():
         average.add(picture, window, None)
         assert noise_learned(problem, average, view) == pytest.approx(learned, abs=0.004)
     assert noise_learned(problem_of(observed), average, view) == 0
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_an_answer_is_turned_back(turn):
+    picture = noisy(scene(), 0.1)[..., :40]
+    generator = torch.Generator()
+    view = BlindSpotView(picture, 48, cpu=generator, fresh=generator, dtype=torch.float32)
+    view._integer = lambda low, high: turn  # all is in the window, only the turn is drawn
+    look = view.look()
+    assert torch.equal(Shot(look.given, counts=look.given).turned_back(turn).picture, picture)
+    assert (look.given.shape[2] == 40) == bool(turn & 4)
+
+
+def test_a_return_and_a_cut_leave_the_tensors_where_they_are():
+    layer = torch.nn.Linear(2, 2)
+    optimiser = torch.optim.Adam(layer.parameters(), fused=True)
+    clip = GradientClip(layer)
+    roll_back = RollBack(Average(problem_of(scene()), 0.9), optimiser)
+
+    def places() -> list[int]:
+        states = [value for state in optimiser.state.values() for value in state.values()]
+        return [t.data_ptr() for t in (*layer.parameters(), *states, clip.mean)]
+
+    def step() -> None:
+        layer(torch.ones(1, 2)).sum().backward()
+        clip()
+        optimiser.step()
+
+    step()
+    before = places()
+    step()
+    assert roll_back.if_diverged(math.nan)
+    assert places() == before
+    assert not any(value.any() for state in optimiser.state.values() for value in state.values())
 
 
 def test_layers_of_the_blind_spot_network_take_steps_by_the_spread_of_their_weights():

@@ -132,7 +132,7 @@ def test_same_input_gives_same_output_and_is_left_alone() -> None:
 
 def test_one_block_finds_the_nearest_patches() -> None:
     plane = torch.rand(41, 53, generator=torch.Generator().manual_seed(6))
-    (block,) = patch_groups.blocks(8, 41, 53)
+    (block,) = patch_groups.blocks(8, 41, 53, on_gpu=False)
     members = block.match(plane, 5)
     table = block.table(plane[None])[:, 0]
     row, col = 4, 7  # of the grid: the patch at row 16, column 28

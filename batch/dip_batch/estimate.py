@@ -50,6 +50,8 @@ CPU_SECONDS: dict[str, dict[str, tuple[float, float]]] = {
     },
     "flash": {"fast": (5, 500), "balanced": (5, 1800), "best": (5, 5000), "paper": (5, 10_000)},
 }
+# How many times longer the fit of denoising takes when it stands alone.
+ALONE = 5.0
 # How many times faster a GPU of the last years is than two CPU cores.
 GPU_SPEED = 40.0
 # More cores than this no longer help.
@@ -100,6 +102,8 @@ def estimate(
     if task == "super-resolution":
         megapixels *= settings.factor**2
     fixed, per_megapixel = CPU_SECONDS[task][settings.preset]
+    if settings.fit_only and task == "denoise" and settings.preset == "balanced":
+        per_megapixel *= ALONE
     seconds = fixed + per_megapixel * megapixels
     if frames is not None:
         seconds *= frames * CLIP_TIME[task]

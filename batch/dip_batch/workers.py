@@ -57,7 +57,8 @@ def share_out(
     if wanted is None and settings.time_limit is not None:
         wanted = 1
     elif wanted is None:
-        wanted = _on_a_gpu(todos) if _has_gpu(devices) else _on_a_cpu(todos)
+        fitting = _on_a_gpu if _has_gpu(devices) else _on_a_cpu
+        wanted = fitting(todos, len(devices))
     count = max(1, min(wanted * len(devices), len(todos)))
     threads = None if count == 1 else max(1, free_cores() // count)
     if settings.deterministic:  # sums over threads differ in their last bits
@@ -77,15 +78,16 @@ def _has_gpu(devices: Iterable[str]) -> bool:
     )
 
 
-def _on_a_cpu(todos: Sequence[Todo]) -> int:
+def _on_a_cpu(todos: Sequence[Todo], devices: int) -> int:
     fitting = int(_FREE * free_memory() / 1e9 / _needed(todos))
-    return max(1, min(free_cores(), fitting))
+    return max(1, min(free_cores(), fitting) // devices)
 
 
-def _on_a_gpu(todos: Sequence[Todo]) -> int:
-    free = min(_free_gigabytes_of_gpus(), free_memory() / 1e9)
+def _on_a_gpu(todos: Sequence[Todo], devices: int) -> int:
+    """Return how many workers each GPU gets; they share main memory and cores."""
+    free = min(_free_gigabytes_of_gpus(), free_memory() / 1e9 / devices)
     fitting = int(_FREE * free / (_GPU_GIGABYTES + _needed(todos)))
-    return max(1, min(_MOST_ON_A_GPU, free_cores(), fitting))
+    return max(1, min(_MOST_ON_A_GPU, free_cores() // devices, fitting))
 
 
 def _free_gigabytes_of_gpus() -> float:

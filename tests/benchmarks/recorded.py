@@ -131,12 +131,13 @@ def record(case: Case, given: Given, device: str, folder: Path = FOLDER) -> Iter
 
 def _origin(device: str, seconds: float) -> dict[str, Any]:
     on_gpu = torch.device(device).type == "cuda"
+    tf32 = on_gpu and torch.backends.cudnn.allow_tf32
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "program": __version__,
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if on_gpu else device,
-        "dtype": "float32, convolutions in TF32" if on_gpu else "float32",
+        "dtype": "float32, convolutions in TF32" if tf32 else "float32",
         "threads": torch.get_num_threads(),
         "seconds": round(seconds),
     }
