@@ -77,7 +77,10 @@ class Skip(Generator):
 
 
 class Up(Generator):
-    """A tenth of the paper's work per iteration: its body at half the size, then one step up."""
+    """A tenth of the paper's work per iteration: its body at half the size, then one step up.
+
+    Half of the channels go that step: the convolution after it is most of the work.
+    """
 
     latent_scale = 2
 
@@ -95,11 +98,12 @@ class Up(Generator):
         self.multiple = 2 ** (scales + 1)
         self.minimum = 2 * self.multiple
         self.body = Hourglass(self.inputs, (width,) * scales, (4,) * scales)
-        self.top = Normalised(width, top, 3)
+        self.squeeze = Normalised(width, top, 1)
+        self.top = Normalised(top, top, 3)
         self.head = Convolution(top, outputs, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.top(enlarge(self.body(z), "bilinear"))
+        x = self.top(enlarge(self.squeeze(self.body(z)), "bilinear"))
         return torch.sigmoid(self.head(x).float())
 
 

@@ -92,9 +92,7 @@ _BLIND = Recipe(
 )
 # A short fit must not slow down early: its cosine ends high.
 _FILL = Recipe("up", 500, calm=True, cosine=True, floor=0.3, patience=150, turns=12)
-_SUPER = Recipe(
-    "up", 600, calm=True, cosine=True, floor=0.3, average=0.95, hold_out=0.0, patience=0, turns=4
-)
+_SUPER = Recipe("up", 500, calm=True, cosine=True, floor=0.5, hold_out=0.0, patience=0, turns=4)
 _JPEG = Recipe(
     "up",
     20,
@@ -112,7 +110,7 @@ _DEBLUR = Recipe(
     500,
     calm=True,
     cosine=True,
-    floor=0.3,
+    floor=0.5,
     hold_out=0.0,
     patience=0,
     turns=6,
@@ -152,9 +150,9 @@ _RECIPES: dict[str, dict[str, Recipe]] = {
         "best": replace(_FILL, iterations=1200, floor=0.02, patience=300, turns=24),
     },
     "super-resolution": {
-        "fast": replace(_SUPER, iterations=150, floor=0.6, turns=3),
+        "fast": replace(_SUPER, iterations=150, floor=0.6, average=0.95, turns=3),
         "balanced": _SUPER,
-        "best": replace(_SUPER, iterations=1200, floor=0.02, turns=4),
+        "best": replace(_SUPER, iterations=1200, floor=0.3),
     },
     "jpeg": {
         "fast": replace(_JPEG, iterations=10),
