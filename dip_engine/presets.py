@@ -92,7 +92,7 @@ _BLIND = Recipe(
 )
 # A short fit must not slow down early: its cosine ends high.
 _FILL = Recipe("up", 500, calm=True, cosine=True, floor=0.3, patience=150, turns=12)
-_SUPER = Recipe("up", 500, calm=True, cosine=True, floor=0.5, hold_out=0.0, patience=0, turns=4)
+_SUPER = Recipe("up", 600, calm=True, cosine=True, floor=0.5, hold_out=0.0, patience=0, turns=4)
 _JPEG = Recipe(
     "up",
     20,
