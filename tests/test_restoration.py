@@ -635,7 +635,7 @@ def test_the_uncertainty_is_larger_where_less_is_known(tmp_path):
         save(tmp_path / "a.png", scene()),
         tmp_path / "b.png",
         mask=save(tmp_path / "m.png", mask),
-        settings=settings(network="up", iterations=150),
+        settings=settings(network="up", iterations=300),
         uncertainty=target,
     )
     restore(job)
