@@ -39,13 +39,8 @@ class Enlarging(Work):
         return classical.enlarge(self.pixels, self.factor)
 
     def start(self, tile: Tile, device: torch.device) -> Start:
-        operator = Lanczos(self.factor, device=device)
-        observed = to_tensor(tile.cut(self.pixels), device)
-        large = to_tensor(classical.enlarge(tile.cut(self.pixels), self.factor), device)
-        agree = linear_agreement(operator, observed, ROUNDING, large)
-        levels = falling(FIRST_LEVEL, LAST_LEVEL, self.recipe.turns)
-        estimate = yield from plug_and_play(large, levels, agree)
-        return to_array(agree(estimate, LAST_LEVEL))
+        large = classical.enlarge(tile.cut(self.pixels), self.factor)
+        return (yield from self._turns(tile, large, device, FIRST_LEVEL, self.recipe.turns))
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         return replace(
@@ -75,12 +70,16 @@ class Enlarging(Work):
 
     def polish(self, tile: Tile, joined: Array, device: torch.device) -> Start:
         """Let the non-local estimate take some last turns from what was joined."""
-        picture = to_tensor(joined, device)
-        operator = Lanczos(self.factor, device=device)
-        observed = to_tensor(tile.cut(self.pixels), device)
-        agree = linear_agreement(operator, observed, ROUNDING, picture)
-        levels = falling(POLISH_LEVEL, LAST_LEVEL, POLISH_TURNS)
-        estimate = yield from plug_and_play(picture, levels, agree)
+        return (yield from self._turns(tile, joined, device, POLISH_LEVEL, POLISH_TURNS))
+
+    def _turns(
+        self, tile: Tile, picture: Array, device: torch.device, first_level: float, turns: int
+    ) -> Start:
+        """Take turns between the non-local estimate and what the small picture says."""
+        large, observed = to_tensor(picture, device), to_tensor(tile.cut(self.pixels), device)
+        agree = linear_agreement(Lanczos(self.factor, device=device), observed, ROUNDING, large)
+        levels = falling(first_level, LAST_LEVEL, turns)
+        estimate = yield from plug_and_play(large, levels, agree)
         return to_array(agree(estimate, LAST_LEVEL))
 
     def _reduced(self, picture: Array) -> Array:

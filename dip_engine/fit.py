@@ -162,11 +162,7 @@ def fit(
                 continue
             if iteration % CHECKPOINT == 0:
                 roll_back.save()
-            # A window is a small part of a large picture: that it got better shows in time. A judge
-            # takes time, but something is to be shown soon.
-            often = not recipe.crop and judge is None
-            due = iteration % CHECKPOINT == 0 or iteration in (judge and CHECK, recipe.iterations)
-            if often or due:
+            if _is_due(iteration, recipe, judged=judge is not None):
                 error = judge(average.picture()) if judge else error
                 best.look(
                     iteration,
@@ -212,6 +208,17 @@ def _descend(
         return loss.detach(), shot.detached()
 
     return descend
+
+
+def _is_due(iteration: int, recipe: Recipe, *, judged: bool) -> bool:
+    """Tell whether the picture is to be looked at, in one of the iterations that are checked.
+
+    A window is a small part of a large picture: that it got better shows in time. A judge takes
+    time, but something is to be shown soon.
+    """
+    if iteration % CHECKPOINT == 0 or iteration == recipe.iterations:
+        return True
+    return iteration == CHECK if judged else not recipe.crop
 
 
 def _ended(

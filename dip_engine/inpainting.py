@@ -128,7 +128,7 @@ class Inpainting(Work):
         guess = self._joined(tile, self._guesses[tile], fit)
         return float(np.mean((guess[held] - tile.cut(self.pixels)[held]) ** 2))
 
-    def judge(self, tile: Tile, start: Array) -> Callable[[Tensor], float] | None:
+    def judge(self, tile: Tile) -> Callable[[Tensor], float] | None:
         if not self._is_weighed(tile):
             return None
         return lambda picture: self._error_of(tile, to_array(picture))

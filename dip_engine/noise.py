@@ -15,6 +15,8 @@ from typing import Literal
 
 import torch
 
+from dip_engine.group_filters import cosine_basis
+
 _PATCH = 8  # pixels
 _MOST_PATCHES = 60_000  # per channel; more add time, not precision
 _FLAT_PATCHES = 0.1  # of the patches are taken to be flat
@@ -93,7 +95,7 @@ def _white_variance(channel: torch.Tensor, clipped: bool) -> float:
     stride = max(1, math.isqrt(height * width // _MOST_PATCHES))
     patches = channel.unfold(0, size, stride).unfold(1, size, stride).reshape(-1, size, size)
     means = patches.mean((1, 2))
-    basis = _cosine_basis(size)
+    basis = cosine_basis(size, patches)
     power = (basis @ (patches - means[:, None, None]) @ basis.t()).square()
     order = torch.arange(size)[:, None] + torch.arange(size)
     texture = power[:, (order > 0) & (order <= _LOW * size // _PATCH)].sum(1)
@@ -204,11 +206,3 @@ def _flat_blocks(channel: torch.Tensor) -> tuple[float, float]:
     down = (flattest[:, 1:] * flattest[:, :-1]).mean()
     across = (flattest[:, :, 1:] * flattest[:, :, :-1]).mean()
     return float(flattest.square().mean()), float((down + across) / 2)
-
-
-def _cosine_basis(size: int) -> torch.Tensor:
-    """Return the orthonormal DCT-II matrix, one basis vector per row."""
-    places = torch.arange(size)
-    rows = torch.cos(math.pi / size * (places + 0.5) * places[:, None]) * math.sqrt(2 / size)
-    rows[0] /= math.sqrt(2)
-    return rows

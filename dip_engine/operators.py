@@ -10,7 +10,6 @@ All act on 1×C×H×W float32 tensors, are linear and differentiable.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import torch
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_engine.colours import WEIGHTS
+from dip_engine.group_filters import cosine_basis
 
 
 class Lanczos:
@@ -118,13 +118,8 @@ def identity(picture: Tensor) -> Tensor:
 
 
 @cache
-def dct_matrix(device: torch.device, size: int = 8) -> Tensor:
-    """Return the orthonormal DCT-II as a size×size matrix (rows are frequencies)."""
-    n = torch.arange(size, dtype=torch.float64)
-    matrix = torch.cos(math.pi * (2 * n[None] + 1) * n[:, None] / (2 * size))
-    matrix *= math.sqrt(2 / size)
-    matrix[0] /= math.sqrt(2)
-    return matrix.float().to(device)
+def _block_basis(device: torch.device) -> Tensor:
+    return cosine_basis(8, torch.empty(0, device=device))
 
 
 def block_dct(plane: Tensor) -> Tensor:
@@ -133,7 +128,7 @@ def block_dct(plane: Tensor) -> Tensor:
     Each block's coefficients lie where its pixels lay. On the 0–255 scale of JPEG a coefficient is
     255 times what this gives for 0–1 values.
     """
-    matrix = dct_matrix(plane.device)
+    matrix = _block_basis(plane.device)
     return _per_block("fi,...aibj,gj->...afbg", matrix, plane)
 
 
@@ -152,7 +147,7 @@ def _luminance_weights(device: torch.device) -> Tensor:
 
 def inverse_block_dct(coefficients: Tensor) -> Tensor:
     """Return the plane of which `block_dct` gives these coefficients."""
-    matrix = dct_matrix(coefficients.device)
+    matrix = _block_basis(coefficients.device)
     return _per_block("fi,...afbg,gj->...aibj", matrix, coefficients)
 
 

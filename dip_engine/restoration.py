@@ -240,7 +240,7 @@ class Restoration:
                 seed=seed + index,
                 dtype=self.dtype,
                 held=work.held(tile, problem, seed),
-                judge=None if self.job.settings.fit_only else work.judge(tile, start),
+                judge=None if self.job.settings.fit_only else work.judge(tile),
                 warm=self.warm.get(index),
                 stop=self.clock.stop,
                 out_of_time=lambda: self.clock.seconds > end,

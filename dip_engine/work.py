@@ -143,7 +143,7 @@ class Work:
         """Return the mean squared error on values the fit did not see (noisy ones), or None."""
         return fitted.held_out
 
-    def judge(self, tile: Tile, start: Array) -> Callable[[Tensor], float] | None:
+    def judge(self, tile: Tile) -> Callable[[Tensor], float] | None:
         """Return what tells the error of a tile's result from a picture its fit might end with.
 
         None where only the fit's own error is known.
