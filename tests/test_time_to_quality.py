@@ -21,7 +21,7 @@ import recorded
 import throughput
 import time_to_quality
 from baseline import Baseline, Timing
-from cases import Case, cases
+from cases import Case, cases, chosen
 from inputs import Given
 from races import Race, _slope
 from recorded import Curve, digest, record
@@ -114,6 +114,22 @@ def test_a_curve_is_of_its_input_alone(case: Case, given: Given, tmp_path: Path)
     given.input.write_bytes((tmp_path / "truth_GT.png").read_bytes())
     assert digest(given) != curve.input
     assert Curve.of(case, given, folder) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "one", "names"),
+    [
+        ([], True, {"denoise-coffee-64", "inpaint-coffee-64", "deblur-coffee-64"}),
+        (["denoise"], True, {"denoise-coffee-64"}),
+        (["denoise-rocket"], True, {"denoise-rocket-64"}),
+        (["denoise-rocket-64", "deblur"], True, {"denoise-rocket-64", "deblur-coffee-64"}),
+        (["denoise"], False, {f"denoise-{name}-64" for name in ("coffee", "chelsea", "rocket")}),
+        (["nonsense"], True, set()),
+    ],
+)
+def test_cases_are_chosen_by_task_or_name(wanted: list[str], one: bool, names: set[str]) -> None:
+    found = [case for case in cases(None, SIDE) if case.task != "super-resolution"]
+    assert {case.name for case in chosen(found, wanted, one=one)} == names
 
 
 def test_the_recorded_curves_are_whole() -> None:

@@ -87,12 +87,27 @@ def cases(data: Path | None, side: int | None = None) -> list[Case]:
 
     Args:
         data: folder of the tables' folders, or None.
-        side: of the middle of a picture, pixels; there is only one for each task then. None for all
-            of all pictures.
+        side: of the middle of a picture, pixels. None for all of it.
     """
-    found = _of_samples(side) if data is None else _of_data(data, side)
+    return _of_samples(side) if data is None else _of_data(data, side)
+
+
+def chosen(found: list[Case], wanted: list[str], *, one: bool) -> list[Case]:
+    """Return the cases that are wanted.
+
+    Args:
+        found: all.
+        wanted: names of cases or tasks, with or without the side. Empty for all.
+        one: of a task take the first picture alone, unless another is wanted by name.
+    """
     first = {case.task: case for case in reversed(found)}
-    return [case for case in found if side is None or case is first[case.task]]
+
+    def is_chosen(case: Case) -> bool:
+        by_name = {case.name, f"{case.task}-{case.picture}"} & set(wanted)
+        by_task = not wanted or case.task in wanted
+        return bool(by_name) or (by_task and (not one or case is first[case.task]))
+
+    return [case for case in found if is_chosen(case)]
 
 
 def _of_data(data: Path, side: int | None) -> list[Case]:

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # python -P leaves it out
 
 import torch
 from baseline import Timing, time_baseline
-from cases import QUICK, Case, cases
+from cases import QUICK, Case, cases, chosen
 from costs import cost_of_baseline, cost_of_fit
 from inputs import Given
 from peers import Peer, peers_of
@@ -163,7 +163,7 @@ class Asked:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the pictures.  [default: photos of scikit-image]",
 )
-@click.option("--quick", is_flag=True, help="256×256 pixels, one picture for each task.")
+@click.option("--quick", is_flag=True, help="256×256 pixels, one picture a task (or --only those).")
 @click.option("--side", type=click.IntRange(64), help="The same with another side.")
 @click.option(
     "--presets",
@@ -199,19 +199,15 @@ def main(
     names = presets or ("fast,balanced" if side else ",".join(OURS))
     asked = Asked(data, side, _presets(names), curves, str(choose_device(device)), threads)
     wanted = [name for name in only.split(",") if name]
-    chosen = [
-        case
-        for case in cases(data, side)
-        if not wanted or {case.task, f"{case.task}-{case.picture}", case.name} & set(wanted)
-    ]
-    if not chosen:
+    entered = chosen(cases(data, side), wanted, one=side is not None)
+    if not entered:
         raise click.UsageError(f"None of the cases is called {only}.")
     with prepared(Settings(threads=threads)):
         if recording:
-            _record(chosen, asked)
+            _record(entered, asked)
             return
         rows: list[Row] = []
-        for case in chosen:
+        for case in entered:
             with tempfile.TemporaryDirectory() as folder:
                 rows += _measured(case, case.given(Path(folder)), asked)
             if json_file is not None:
@@ -221,15 +217,15 @@ def main(
 
 
 def _presets(names: str) -> tuple[str, ...]:
-    chosen = tuple(name.strip() for name in names.split(","))
-    if unknown := [name for name in chosen if name not in PRESETS]:
+    split = tuple(name.strip() for name in names.split(","))
+    if unknown := [name for name in split if name not in PRESETS]:
         raise click.UsageError(f"There is no preset {unknown[0]}. They are: {', '.join(PRESETS)}.")
-    return chosen
+    return split
 
 
-def _record(chosen: list[Case], asked: Asked) -> None:
+def _record(entered: list[Case], asked: Asked) -> None:
     asked.curves.mkdir(parents=True, exist_ok=True)
-    for case in chosen:
+    for case in entered:
         with tempfile.TemporaryDirectory() as folder:
             for curve in record(case, case.given(Path(folder)), asked.device, asked.curves):
                 click.echo(
