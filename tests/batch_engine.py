@@ -39,7 +39,7 @@ def restore_events(job: Job, stop: threading.Event) -> Generator[Event, None, No
     data = read(job.input)
     first = note("begin", job)
     yield Started(4, 3, 1, "skip", job.settings.device, "float32", 0.1)
-    trouble(job.input.stem, first)
+    trouble(job.input.stem, first=first, alone=job.settings.threads is None)
     temporary = temporary_name(job.output)
     try:
         temporary.write_bytes(data[:5])
@@ -82,16 +82,16 @@ def read(path: Path) -> bytes:
         raise InputError(f"{path} does not exist.", "Check the spelling.") from error
 
 
-def trouble(name: str, first: bool) -> None:
+def trouble(name: str, *, first: bool, alone: bool) -> None:
     if "broken" in name:
         raise InputError(f"{name}.png is damaged.", "Copy it again.")
-    if "memory" in name:
+    if "memory" in name or ("large" in name and not alone):
         raise OutOfMemory(f"{name}.png is too large.", "Use the preset fast.")
     if "nodevice" in name:
         raise DeviceError("There is no device cuda:9.", "Choose another.")
     if "lost" in name and first:
         raise DeviceLost("The device was lost.")
-    if "crash" in name or ("once" in name and first):
+    if "crash" in name or ("once" in name and first) or ("huge" in name and not alone):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -171,6 +171,28 @@ def test_two_are_begun_before_one_is_done(bench: Bench) -> None:
     assert lines == ["begin", "begin", "done", "done"]
 
 
+def test_what_is_too_large_beside_others_is_tried_again_alone(bench: Bench) -> None:
+    bench.add("a.png", "crash.png", "huge.png", "large.png", "memory.png", "z.png")
+    result = bench.run(bench.photos, "--workers", "2")
+    assert result.exit_code == 1
+    assert sorted(bench.restored()[:2]) == ["a.png", "z.png"]
+    assert sorted(bench.restored()[2:]) == ["huge.png", "large.png"]
+    assert result.stderr.count("It is tried again alone when the others are done.") == 4
+    assert "large.png is too large. It is tried again alone" in result.stderr
+    failed = {Path(p["input"]).name for p in bench.report()["pictures"] if p["status"] == "failed"}
+    assert failed == {"crash.png", "memory.png"}
+    assert "memory.png is too large. Use the preset fast." in result.stderr
+    assert not bench.leftovers()
+
+
+def test_what_waits_to_be_tried_alone_is_left_when_the_run_ends(bench: Bench) -> None:
+    bench.add("large.png", "nodevice.png")
+    result = bench.run(bench.photos, "--workers", "2")
+    assert result.exit_code == 3
+    assert bench.report()["totals"]["left"] == 2
+    assert bench.restored() == []
+
+
 def test_a_dry_run_tells_the_memory_of_all_workers(bench: Bench) -> None:
     for name in ("a.png", "b.png"):
         Image.new("RGB", (40, 30)).save(bench.photos / name)

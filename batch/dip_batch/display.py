@@ -18,6 +18,7 @@ from dip_batch.names import printable, shorten, shown, span
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Item
 from dip_batch.workers import Worker
+from dip_engine.errors import DipError
 from dip_engine.events import Event
 from dip_engine.events import Progress as ProgressEvent
 
@@ -100,6 +101,10 @@ class Lines:
         for warning in (outcome.result or {}).get("warnings") or ():
             text = f"{self._name(outcome)}: {printable(str(warning))}"
             self._say(self._errors, Text(text, style="yellow"))
+
+    def postponed(self, _worker: int, _item: Item, error: DipError, /) -> None:
+        """Tell why a picture is given up for now; the sentence names it."""
+        self.tell(f"{error.sentence} It is tried again alone when the others are done.")
 
     def tell(self, text: str) -> None:
         """Tell something that is about no picture."""
@@ -193,14 +198,23 @@ class Bars(Lines):
         super().finished(worker, outcome)
         self._restored += 1
         self._failed += outcome.status == "failed"
-        self._fractions[worker] = 0.0
-        self._bars.update(self._rows[worker], visible=False)
-        self._overall()
+        self._rest(worker)
+
+    def postponed(self, worker: int, item: Item, error: DipError, /) -> None:
+        """Take the worker's bar away and tell why."""
+        super().postponed(worker, item, error)
+        self._rest(worker)
 
     def known(self, outcomes: Iterable[Outcome]) -> None:
         """Tell what was known before; it does not count for the time left."""
         super().known(outcomes)
         self._restored, self._begun = 0, time.monotonic()
+        self._overall()
+
+    def _rest(self, worker: int) -> None:
+        """Take a worker's bar away until its next picture."""
+        self._fractions[worker] = 0.0
+        self._bars.update(self._rows[worker], visible=False)
         self._overall()
 
     def _say(self, console: Console, text: Text) -> None:

@@ -1,7 +1,8 @@
 """Do the work: one thread per worker, each with its own engine process.
 
 Threads only wait for their engines. Whatever they have to say is put into a queue of calls that
-the main thread makes, so that journal and display need no locks.
+the main thread makes, so that journal and display need no locks. What did not fit into the memory
+beside other pictures is tried again when they are done.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dip_batch.journal import Journal
 from dip_batch.outcome import Outcome
 from dip_batch.plan import Item
 from dip_batch.todo import Todo
-from dip_batch.workers import Worker
+from dip_batch.workers import Worker, share_out
 from dip_engine.errors import (
     Cancelled,
     DeviceError,
@@ -60,6 +61,9 @@ class Display(Protocol):
 
     def finished(self, worker: int, outcome: Outcome, /) -> None:
         """A picture is done or has failed."""
+
+    def postponed(self, worker: int, item: Item, error: DipError, /) -> None:
+        """A picture is given up for now, and will be tried again alone."""
 
     def tell(self, text: str, /) -> None:
         """Something else the user should know."""
@@ -125,8 +129,7 @@ class _Run:
     ) -> None:
         self._todos = todos
         self._waiting: queue.SimpleQueue[Todo] = queue.SimpleQueue()
-        for todo in todos:
-            self._waiting.put(todo)
+        self._postponed: list[Todo] = []
         self._workers = workers[: len(todos)]
         self._start_engine = start_engine
         self._journals = journals
@@ -139,9 +142,27 @@ class _Run:
         self._journal_fails = False
 
     def run(self) -> Ending:
+        self._let_work(self._workers, self._todos)
+        large = self._postponed
+        if large and not self._over():
+            self._let_work(share_out([self._workers[0].device], large, 1), large)
+        if self._fatal is not None and not isinstance(self._fatal, DipError):
+            raise self._fatal
+        outcomes = [self._outcome(todo.item) for todo in self._todos]
+        left = any(outcome.status == "left" for outcome in outcomes)
+        return Ending(outcomes, interrupted=self._stop.is_set() and left, fatal=self._fatal)
+
+    def _outcome(self, item: Item) -> Outcome:
+        return self._outcomes.get(item) or Outcome(item, "left", "the run ended before")
+
+    def _let_work(self, workers: Sequence[Worker], todos: Sequence[Todo]) -> None:
+        """Let workers do what is to be done, and wait for them."""
+        for todo in todos:
+            self._waiting.put(todo)
+        alone = len(workers) == 1
         threads = [
-            threading.Thread(target=self._work, args=(number, worker), daemon=True)
-            for number, worker in enumerate(self._workers)
+            threading.Thread(target=self._work, args=(number, worker, alone), daemon=True)
+            for number, worker in enumerate(workers)
         ]
         for thread in threads:
             thread.start()
@@ -155,14 +176,6 @@ class _Run:
             while any(thread.is_alive() for thread in threads):
                 self._cancel()
                 time.sleep(_TICK)
-        if self._fatal is not None and not isinstance(self._fatal, DipError):
-            raise self._fatal
-        outcomes = [self._outcome(todo.item) for todo in self._todos]
-        left = any(outcome.status == "left" for outcome in outcomes)
-        return Ending(outcomes, interrupted=self._stop.is_set() and left, fatal=self._fatal)
-
-    def _outcome(self, item: Item) -> Outcome:
-        return self._outcomes.get(item) or Outcome(item, "left", "the run ended before")
 
     def _wait_for(self, threads: list[threading.Thread]) -> None:
         """Make the calls of the threads until all have ended."""
@@ -190,7 +203,7 @@ class _Run:
         for engine in self._engines:
             engine.cancel()
 
-    def _work(self, number: int, worker: Worker) -> None:
+    def _work(self, number: int, worker: Worker, alone: bool) -> None:
         """Take pictures until there are none; this is what the threads do."""
         try:
             engine = self._start_engine()
@@ -199,8 +212,7 @@ class _Run:
                 while not self._over():
                     todo = self._waiting.get_nowait()
                     self._calls.put(partial(self._display.taken, number, todo.item))
-                    outcome = self._restore(engine, number, todo, worker)
-                    self._calls.put(partial(self._finish, number, todo, outcome))
+                    self._calls.put(self._done_with(engine, number, todo, worker, alone))
             finally:
                 engine.close()
         except (queue.Empty, Cancelled):
@@ -208,12 +220,26 @@ class _Run:
         except Exception as error:  # the main thread raises it
             self._fatal = self._fatal or error
 
+    def _done_with(
+        self, engine: EngineLike, number: int, todo: Todo, worker: Worker, alone: bool
+    ) -> Callable[[], None]:
+        """Restore one picture and return the call that tells what became of it."""
+        try:
+            outcome = self._restore(engine, number, todo, worker)
+        except (OutOfMemory, ProtocolError) as error:
+            if not alone:
+                return partial(self._postpone, number, todo, error)
+            outcome = Outcome.failed(todo.item, error)
+        return partial(self._finish, number, todo, outcome)
+
     def _restore(self, engine: EngineLike, number: int, todo: Todo, worker: Worker) -> Outcome:
         """Restore one picture, with a fresh process where the first one dies.
 
         Raises:
             Cancelled: the run is over.
-            DeviceError, ProtocolError: no picture can be restored.
+            DeviceError: no picture can be restored.
+            OutOfMemory: this one takes more memory than there is.
+            ProtocolError: it kills every process, which is what a system short of memory does.
         """
         settings = replace(todo.job.settings, device=worker.device, threads=worker.threads)
         job = replace(todo.job, settings=settings)
@@ -227,9 +253,7 @@ class _Run:
             except ProtocolError:
                 _check_alive(engine, job)
                 result = self._ask(engine, number, job)
-        except OutOfMemory as error:
-            return Outcome.failed(todo.item, error)
-        except (Cancelled, DeviceError):
+        except (Cancelled, DeviceError, ProtocolError):
             raise
         except DipError as error:
             return Outcome.failed(todo.item, error)
@@ -248,6 +272,10 @@ class _Run:
         if result is None:
             raise ProtocolError(f"The engine ended without a result for {job.input}.")
         return result
+
+    def _postpone(self, number: int, todo: Todo, error: DipError) -> None:
+        self._postponed.append(todo)
+        self._display.postponed(number, todo.item, error)
 
     def _finish(self, number: int, todo: Todo, outcome: Outcome) -> None:
         self._outcomes[todo.item] = outcome
