@@ -28,7 +28,7 @@ from dip_engine.clip_masks import ClipMasks
 from dip_engine.clip_output import ClipOutput, check_target, create_output
 from dip_engine.clips import Frame, open_clip
 from dip_engine.denoising import Denoising
-from dip_engine.device import choose_device, choose_format
+from dip_engine.device import choose_format, use_device
 from dip_engine.errors import InputError, OutputError
 from dip_engine.events import Event, Preview, Started
 from dip_engine.finishing import Finish, ValueRange
@@ -71,7 +71,7 @@ class ClipRestoration(Restoration):
         """Do the job, see `restoration.restore_events`."""
         job = self.job
         _check(job)
-        self.device = choose_device(job.settings.device)
+        self.device = use_device(job.settings.device)
         self.dtype = choose_format(self.device, job.settings)
         self.clip = open_clip(job.input)
         check_target(job.output)

@@ -13,6 +13,12 @@ from dip_engine.errors import DeviceError, DeviceLost, DipError, OutOfMemory
 from dip_engine.job import Settings
 from dip_engine.processes import free_cores
 
+_TOO_LITTLE_MEMORY = (
+    "out of memory",
+    "DefaultCPUAllocator",
+    "ALLOC_FAILED",  # of cuBLAS, cuDNN and cuFFT
+    "unable to find an engine to execute this computation",  # of cuDNN
+)
 _LOST = ("device-side assert", "unspecified launch failure", "illegal memory access", "CUDA error")
 
 
@@ -69,6 +75,18 @@ def choose_device(name: str) -> torch.device:
             f"Choose auto, or one of: {', '.join(available)}.",
         )
     return torch.device(name)
+
+
+def use_device(name: str) -> torch.device:
+    """Choose a device and make it the one on which CUDA does what names none.
+
+    Raises:
+        DeviceError: there is none of that name on this machine.
+    """
+    device = choose_device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def choose_format(device: torch.device, settings: Settings) -> torch.dtype:
@@ -136,10 +154,8 @@ def _set_determinism(wanted: tuple[bool, bool]) -> None:
 def as_dip_error(error: Exception, name: str) -> DipError | None:
     """Return what a failure of the device means for the picture `name`, None if it is none."""
     text = str(error)
-    if (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        or "DefaultCPUAllocator" in text
-        or "out of memory" in text.lower()
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        sign.lower() in text.lower() for sign in _TOO_LITTLE_MEMORY
     ):
         return OutOfMemory(
             f"{name} does not fit into the memory of the device.",

@@ -14,13 +14,12 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from dip_engine import masks, picture
 from dip_engine.clips import is_clip
 from dip_engine.clock import Clock
 from dip_engine.colourisation import in_colour
-from dip_engine.device import as_dip_error, choose_device, choose_format, prepared
+from dip_engine.device import as_dip_error, choose_format, prepared, use_device
 from dip_engine.errors import DipError, InputError, ResultError
 from dip_engine.events import Event, Preview, Progress, Result, Started
 from dip_engine.finishing import Finish, ValueRange
@@ -106,9 +105,7 @@ class Restoration:
     def run(self) -> Iterator[Event]:
         """Do the job, see `restore_events`."""
         job = self.job
-        self.device = choose_device(job.settings.device)
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
+        self.device = use_device(job.settings.device)
         self.dtype = choose_format(self.device, job.settings)
         source = picture.read(job.input)
         if job.task == "colourise":

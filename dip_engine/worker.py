@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import os
 import queue
 import signal
@@ -21,7 +22,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -115,8 +116,9 @@ def serve(restore_events: RestoreEvents) -> int:
         _send(answers, hello())
         while True:
             task = inbox.next_task()
-            _answer(task, restore_events, answers)
+            done = _answer(task, restore_events, answers)
             inbox.done(task)
+            _let_go(failed=not done)
     except _CallerGone:
         return 0
     except _Terminated:
@@ -181,18 +183,30 @@ def _send(answers: IO[bytes], header: dict[str, Any], payload: bytes = b"") -> N
         raise _CallerGone from error
 
 
-def _answer(task: _Task, restore_events: RestoreEvents, answers: IO[bytes]) -> None:
-    """Do one task; its last frame is a result or says why there is none."""
+def _answer(task: _Task, restore_events: RestoreEvents, answers: IO[bytes]) -> bool:
+    """Do one task; its last frame is a result or says why there is none. Return True for one."""
     try:
         job = Job.parse(task.values)
         for event in _checked_events(task, job, restore_events):
             header, payload = event_to_json(event)
             _send(answers, {**header, "id": task.number}, payload)
+        return True
     except _CallerGone:
         raise
     except Exception as error:
         failure = _as_dip_error(error, str(task.values.get("input")))
         _send(answers, {"kind": "failed", "id": task.number, **failure.to_dict()})
+        return False
+
+
+def _let_go(*, failed: bool) -> None:
+    """Free what a job has left, also on the GPU, where others may wait for the memory."""
+    if failed:  # its error and the frames it came through hold each other
+        gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
 def _checked_events(

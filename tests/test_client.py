@@ -30,8 +30,8 @@ from dip_engine.protocol import check_hello, read_frame, write_frame
 
 # The name of the input says what the fake restoration does; the rest is the real engine process.
 FAKE_ENGINE = '''
-import ctypes, os, signal, sys, time
-from dip_engine.errors import InputError
+import ctypes, gc, os, signal, sys, time, weakref
+from dip_engine.errors import InputError, OutOfMemory
 from dip_engine.events import Preview, Progress, Result, Started
 from dip_engine.worker import serve
 
@@ -40,6 +40,10 @@ VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH", "MALLOC_ARENA_MAX", "GLIBC_TUNABLE
 
 class OutOfMemoryError(RuntimeError):
     """Named like torch's."""
+
+
+class Large:
+    """What a job needs much memory for."""
 
 
 def progress(i):
@@ -85,6 +89,16 @@ def restore_events(job, stop):
         bytearray(2**62)
     elif what == "gpu-memory":
         raise OutOfMemoryError("CUDA out of memory")
+    elif what == "full":
+        gc.disable()  # or it may tidy up by chance
+        restore_events.large = weakref.ref(large := Large())
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            failure = OutOfMemory("It is full.")  # which holds this frame, which holds it
+            raise failure from error
+    elif what == "after-full":
+        reason = "kept" if restore_events.large() else "freed"
     elif what == "no-result":
         return
     for i in range(3):
@@ -187,6 +201,14 @@ def test_what_the_engine_raises_is_raised_here(
     assert words in str(caught.value)
     assert caught.value.hint
     assert engine.alive
+
+
+def test_a_job_that_fails_leaves_nothing_in_memory(
+    engine: Engine, job: Callable[[str], Job]
+) -> None:
+    with pytest.raises(OutOfMemory):
+        list(engine.run(job("full")))
+    assert result_of(engine, job("after-full")).stop_reason == "freed"
 
 
 def test_the_traceback_of_a_bug_is_in_the_log(
