@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,6 +21,7 @@ from dip_engine.job import Settings
 from dip_engine.plug_and_play import falling, plug_and_play
 from dip_engine.presets import PIXEL_HOLES, TEXT_HOLES, recipe_for
 from dip_engine.problem import Problem
+from dip_engine.returning import part_of
 from dip_engine.tiling import Tile, plan_tiles, region_of_interest
 from dip_engine.work import OVERLAP, Start, Work, to_array, to_tensor
 
@@ -47,6 +49,8 @@ class Inpainting(Work):
     Raises:
         MaskError: nothing is left to restore from, near a hole or at all.
     """
+
+    start_share = 0.4
 
     def __init__(
         self, pixels: Array, mask: Array, settings: Settings, hidden: Array | None = None
@@ -96,15 +100,20 @@ class Inpainting(Work):
         if self.hole > TEXT_HOLES:
             self._guesses = {tile: smooth}
             return smooth
-        levels = falling(FIRST_LEVEL, LAST_LEVEL, self.recipe.turns)
-        guess = yield from _turns(smooth, pixels, missing | held, levels, device)
+        turns = self.recipe.turns
+        levels = falling(FIRST_LEVEL, LAST_LEVEL, turns)
         if not held.any():
-            return guess
+            return (yield from _turns(smooth, pixels, missing, levels, device))
+        few = falling(FIRST_LEVEL, LAST_LEVEL, math.ceil(turns / 2))
+        steps = _turns(smooth, pixels, missing | held, few, device)
+        guess = yield from part_of(steps, 0, 1 / 3)
         # Where nothing is alike, the smooth fill is better.
         share = self._measured(tile, guess, smooth)
-        self._guesses = {tile: guess + share * (smooth - guess)}
-        guess = yield from _turns(guess, pixels, missing, levels[-1:], device)
-        start: Array = guess + share * (classical.fill(pixels, missing) - guess)
+        guess = guess + share * (smooth - guess)
+        self._guesses = {tile: guess}
+        # What a hole near held-out pixels was filled with did not know of them.
+        filled = yield from part_of(_turns(guess, pixels, missing, levels, device), 1 / 3, 1)
+        start: Array = filled + share * (classical.fill(pixels, missing) - filled)
         return start
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:

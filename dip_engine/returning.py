@@ -1,4 +1,4 @@
-"""A generator in a for loop that keeps what it returns at its end."""
+"""Generators that tell how far they are, and return something at their end."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ class Returning(Generic[Yielded, Returned]):
 
     def __iter__(self) -> Iterator[Yielded]:
         self.value = yield from self.generator
+
+
+def part_of(
+    steps: Generator[float, None, Returned], begin: float, end: float
+) -> Generator[float, None, Returned]:
+    """Let what tells the fraction of its work that is done, 0–1, be a part of a larger work."""
+    inner = Returning(steps)
+    for done in inner:
+        yield begin + (end - begin) * done
+    return inner.value

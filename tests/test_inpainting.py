@@ -133,6 +133,15 @@ def test_the_start_knows_what_the_fit_is_weighed_on_and_the_guess_does_not():
     assert 0.001 < errors.mean() < 0.05
 
 
+def test_the_start_tells_how_far_it_is_and_never_falls_back():
+    work = scattered(picture())
+    told = list(work.start(work.tiles[0], torch.device("cpu")))
+    assert told == sorted(told)
+    assert told[0] == 0
+    assert 0.9 < told[-1] <= 1
+    assert max(np.diff(told)) < 0.5
+
+
 def test_where_nothing_is_alike_the_smooth_fill_counts():
     noise = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(96, 96)), 1.3)
     pixels = (0.5 + 0.12 * noise / noise.std()).clip(0, 1)[:, :, None].astype(np.float32)
