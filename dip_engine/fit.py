@@ -233,7 +233,7 @@ def _ended(
 
 
 def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks.Generator:
-    """Make the recipe's network for pictures of that many channels, with fresh weights."""
+    """Make the recipe's network, or several, for pictures of that many channels, freshly drawn."""
     kinds: dict[str, Callable[..., networks.Generator]] = {
         "skip": networks.Skip,
         "u-net": networks.UNet,
@@ -241,9 +241,10 @@ def build(recipe: Recipe, channels: int, generator: torch.Generator) -> networks
         "deep-decoder": networks.DeepDecoder,
         "blind-spot": networks.BlindSpot,
     }
-    network = kinds[recipe.network](channels, **recipe.build)
-    networks.initialise(network, generator, silent=recipe.residual)
-    return network
+    members = [kinds[recipe.network](channels, **recipe.build) for _ in range(recipe.members)]
+    for member in members:
+        networks.initialise(member, generator, silent=recipe.residual)
+    return networks.Ensemble(members) if len(members) > 1 else members[0]
 
 
 def _view(

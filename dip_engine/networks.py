@@ -1,8 +1,8 @@
 """The generators: untrained networks whose structure is the prior.
 
 Every network maps an input of H×W (or H/2×W/2, H/32×W/32, see `latent_scale`) to a picture of
-H×W. H and W must be multiples of `multiple` and at least `minimum`; `padded_size` tells how much
-to add, and the caller crops what it does not need.
+H×W (an `Ensemble` to several). H and W must be multiples of `multiple` and at least `minimum`;
+`padded_size` tells how much to add, and the caller crops what it does not need.
 """
 
 from __future__ import annotations
@@ -218,6 +218,30 @@ class BlindSpot(Generator):
                 x = F.leaky_relu(convolution(x), 0.1, inplace=True)
         residual: Tensor = self.head(x)
         return residual.float()
+
+
+class Ensemble(Generator):
+    """Networks of one kind side by side, each with weights of its own: N answers to one z.
+
+    What each makes up differs, what the picture says does not: the mean of the answers is nearer to
+    the truth than any of them.
+
+    Source: Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty
+    Estimation using Deep Ensembles", NeurIPS 2017.
+
+    Args:
+        members: the networks.
+    """
+
+    def __init__(self, members: Sequence[Generator]) -> None:
+        super().__init__()
+        first = members[0]
+        self.inputs, self.latent_scale = first.inputs, first.latent_scale
+        self.multiple, self.minimum = first.multiple, first.minimum
+        self.members = nn.ModuleList(members)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.cat([member(z) for member in self.members])
 
 
 def initialise(network: Generator, generator: torch.Generator, *, silent: bool = False) -> None:

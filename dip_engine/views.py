@@ -45,7 +45,7 @@ class Shot:
     """One answer of the network, turned as its look was.
 
     Attributes:
-        picture: 1×C×h×w float32.
+        picture: 1×C×h×w float32, or N×C×h×w of an ensemble.
         target: what it is compared with, like `picture`; None for y itself.
         counts: 1×C×h×w weight of each value in loss and average, or None for all.
     """
@@ -55,8 +55,11 @@ class Shot:
     counts: Tensor | None = None
 
     def detached(self) -> Shot:
-        """Return what the average needs, without gradient."""
-        return Shot(self.picture.detach(), counts=self.counts)
+        """Return what the average needs, without gradient: one picture, the mean of all answers."""
+        picture = self.picture.detach()
+        if len(picture) > 1:
+            picture = picture.mean(0, keepdim=True)
+        return Shot(picture, counts=self.counts)
 
     def turned_back(self, turn: int) -> Shot:
         """Return it as its window lies in the picture."""

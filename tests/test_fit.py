@@ -136,6 +136,25 @@ def test_an_operator_is_fitted_through():
     assert error(operator(fitted.picture), small) < 0.004
 
 
+def test_the_mean_of_several_networks_is_nearer_to_the_truth_than_one_of_them():
+    problem, recipe = problem_of(noisy(scene(), 0.2)), replace(RECIPE, iterations=200)
+    alone = [run(problem, recipe, seed=seed)[0] for seed in range(3)]
+    together = run(problem, replace(recipe, members=3))[0]
+    assert together.picture.shape == scene().shape
+    assert together.parameters == 3 * alone[0].parameters
+    errors = [error(fitted.picture, scene()) for fitted in alone]
+    assert error(together.picture, scene()) < 0.9 * sum(errors) / 3
+
+
+def test_several_networks_are_fitted_through_an_operator():
+    truth, operator = scene(64), Lanczos(2)
+    small = operator(truth)
+    problem = replace(problem_of(small), height=64, width=64, operator=operator)
+    fitted, _ = run(problem, replace(RECIPE, iterations=150, members=2, calm=True))
+    assert fitted.picture.shape == truth.shape
+    assert error(operator(fitted.picture), small) < 0.004
+
+
 def test_a_residual_fit_begins_at_its_start():
     problem = replace(problem_of(scene()), start=scene() * 0.9)
     fitted, _ = run(problem, replace(RECIPE, iterations=1, residual=True))

@@ -8,6 +8,7 @@ from dip_engine.job import Settings
 from dip_engine.networks import (
     BlindSpot,
     DeepDecoder,
+    Ensemble,
     Generator,
     Skip,
     Up,
@@ -56,6 +57,20 @@ def test_a_latent_network_makes_a_picture_of_the_padded_size(make, size):
     assert picture.shape[-2:] == (height, width)
     assert picture.min() >= 0
     assert picture.max() <= 1
+
+
+def test_each_network_of_an_ensemble_has_weights_and_an_answer_of_its_own():
+    members = [Up(width=8, scales=2, top=8) for _ in range(3)]
+    for member in members:
+        initialise(member, seeded(len(members)))
+    initialise(members[1], seeded(9))
+    ensemble = Ensemble(members)
+    assert ensemble.padded_size(50, 70) == members[0].padded_size(50, 70)
+    z = draw_latent(ensemble, *ensemble.padded_size(50, 70), seeded())
+    first, other, same = ensemble(z)
+    assert torch.equal(first, same)
+    assert not torch.allclose(first, other, atol=0.01)
+    assert torch.equal(first[None], members[0](z))
 
 
 def test_the_latent_code_is_uniform_up_to_a_tenth():
