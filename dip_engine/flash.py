@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +26,11 @@ from dip_engine.job import Settings
 from dip_engine.nonlocal_estimate import nonlocal_estimate
 from dip_engine.presets import recipe_for
 from dip_engine.problem import Problem
-from dip_engine.returning import Returning
+from dip_engine.returning import part_of
 from dip_engine.tiling import Tile
 from dip_engine.work import Start, Work, to_array, to_tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Answer = TypeVar("Answer")
 
 LEAST_SHIFT = 0.1  # pixels; less is not worth the blur of moving a picture
 FURTHEST = 0.1  # of the side; more is no shift between two shots but a mistake
@@ -70,8 +69,8 @@ class FlashNoFlash(Work):
     def start(self, tile: Tile, device: torch.device) -> Start:
         """Make the estimate from all pixels, and one that has to guess those that are held out."""
         held = self.held_pixels(tile)
-        yield from _half(self._guess(tile, held, device), 0.0)
-        return (yield from _half(self.denoising.start(tile, device), 0.5))
+        yield from part_of(self._guess(tile, held, device), 0, 1 / 2)
+        return (yield from part_of(self.denoising.start(tile, device), 1 / 2, 1))
 
     def _guess(self, tile: Tile, held: Array, device: torch.device) -> Generator[float, None, None]:
         if held.any() and self.noise_std:
@@ -105,14 +104,6 @@ class FlashNoFlash(Work):
         random = np.random.default_rng(self.seed)
         held: Array = np.less(random.random((tile.height, tile.width)), self.recipe.hold_out)
         return held
-
-
-def _half(steps: Generator[float, None, Answer], begin: float) -> Generator[float, None, Answer]:
-    """Let steps be one half of the work; yields the fraction done of the whole."""
-    returning = Returning(steps)
-    for done in returning:
-        yield begin + done / 2
-    return returning.value
 
 
 def find_shift(still: Array, other: Array) -> tuple[float, float]:

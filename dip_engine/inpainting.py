@@ -69,6 +69,8 @@ class Inpainting(Work):
         self.missing = missing
         self.unknown = unknown
         self.hole = hole
+        if hole > TEXT_HOLES or settings.fit_only:  # no turns are taken
+            self.start_share = Work.start_share
         self._choose = cache(self._choose_held)
         self.seed = settings.seed
         self._guesses: dict[Tile, Array] = {}  # of the tile in work

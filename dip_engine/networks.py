@@ -223,8 +223,8 @@ class BlindSpot(Generator):
 class Ensemble(Generator):
     """Networks of one kind side by side, each with weights of its own: N answers to one z.
 
-    What each makes up differs, what the picture says does not: the mean of the answers is nearer to
-    the truth than any of them.
+    What each makes up differs, what the picture says does not: the mean of the answers errs no more
+    than they do on average.
 
     Source: Lakshminarayanan, Pritzel, Blundell, "Simple and Scalable Predictive Uncertainty
     Estimation using Deep Ensembles", NeurIPS 2017.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dip_engine.nonlocal_estimate import nonlocal_estimate
-from dip_engine.returning import Returning
+from dip_engine.returning import part_of
 
 _TRUST = 0.23  # ρ = _TRUST · (noise of y / noise of this turn)², as in DPIR
 _STEPS = 20  # of conjugate gradients in a turn
@@ -42,11 +42,10 @@ def plug_and_play(
     Returns:
         The last estimate, 1×C×H×W.
     """
+    turns = len(levels)
     for turn, level in enumerate(levels):
-        estimate = Returning(nonlocal_estimate(agree(picture, level)[0], level))
-        for done in estimate:
-            yield (turn + done) / len(levels)
-        picture = estimate.value[None]
+        steps = nonlocal_estimate(agree(picture, level)[0], level)
+        picture = (yield from part_of(steps, turn / turns, (turn + 1) / turns))[None]
     return picture
 
 

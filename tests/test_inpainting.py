@@ -142,6 +142,14 @@ def test_the_start_tells_how_far_it_is_and_never_falls_back():
     assert max(np.diff(told)) < 0.5
 
 
+def test_only_a_start_that_takes_turns_is_a_large_part_of_the_time():
+    turning, alone = (Inpainting(picture(), hole(), Settings(fit_only=f)) for f in (False, True))
+    wide = np.zeros((160, 160), np.float32)
+    wide[30:130, 30:130] = 1
+    large = Inpainting(np.full((160, 160, 3), 0.5, np.float32), wide, Settings())
+    assert alone.start_share == large.start_share < 0.1 < turning.start_share
+
+
 def test_where_nothing_is_alike_the_smooth_fill_counts():
     noise = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(96, 96)), 1.3)
     pixels = (0.5 + 0.12 * noise / noise.std()).clip(0, 1)[:, :, None].astype(np.float32)

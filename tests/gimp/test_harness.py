@@ -19,7 +19,6 @@ from room import ENTER, wait_until
 FORGETFUL = """
 import sys, time
 from pathlib import Path
-from typing import Any
 from room import Room
 room = Room(Path(sys.argv[1]))
 room.start(["sleep", sys.argv[2]], Path(sys.argv[3]))
