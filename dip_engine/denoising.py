@@ -73,8 +73,7 @@ class Denoising(Work):
         if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
             self.tiles = [self.whole]
             if settings.iterations is None:
-                size = pixels.shape[0] * pixels.shape[1]
-                self.recipe = _for_size(recipe, size, alone=settings.fit_only)
+                self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
         # A fit that stands alone knows of no other estimate; channels that err alike need noise of
         # their own kind.
         self.pretrained = not settings.fit_only and not noise.alike
@@ -182,15 +181,12 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
     return pixels[: size[0], : size[1]]
 
 
-def _for_size(recipe: Recipe, pixels: int, *, alone: bool) -> Recipe:
+def _for_size(recipe: Recipe, pixels: int) -> Recipe:
     """Give a large picture more iterations, and a small one no more than it can bear.
 
-    Each part must be seen often enough; seen too often, a small picture's noise is learned. A fit
-    that stands alone must see a large one more often than one beside the classical estimate.
+    Each part must be seen often enough; seen too often, a small picture's noise is learned.
     """
     growth = max(1.0, pixels / 512**2) ** 0.5
-    if alone:
-        growth *= min(recipe.alone, max(1.0, pixels / 256**2))
     most = MOST_LOOKS * pixels / min(pixels, recipe.crop**2)
     return replace(
         recipe,

@@ -39,8 +39,7 @@ class Recipe:
         pretraining: share of the iterations in which the blind-spot network learns from the
             classical start instead.
         hold_out: share of the known values hidden from the loss.
-        alone: how many times the iterations a fit of a picture from 512×512 on gets that stands
-            alone: each part must be seen as often as in a small picture.
+        alone: what is different in a fit that stands alone.
         patience, gain: see `stopping.HeldOut`.
         turns: of the classical start, where it takes turns with the non-local estimate.
         twice: the non-local estimate of noise is the mean of two.
@@ -68,7 +67,7 @@ class Recipe:
     crop: int = 0
     pretraining: float = 0.0
     hold_out: float = 0.02
-    alone: float = 1.0
+    alone: Mapping[str, Any] = field(default_factory=dict)
     patience: int = 200
     gain: float = 1e-3
     turns: int = 0
@@ -93,6 +92,9 @@ _BLIND = Recipe(
     probe=True,
     share=0.1,
 )
+# It has all of the picture to learn, not what a classical estimate lacks. With larger steps it
+# rests on a plateau of large pictures for most of its time.
+_BLIND_ALONE = {"iterations": 3200, "patience": 1600, "learning_rate": 0.0015, "average": 0.97}
 # A short fit must not slow down early: its cosine ends high.
 _FILL = Recipe("up", 500, calm=True, cosine=True, floor=0.3, patience=150, turns=12)
 _SUPER = Recipe("up", 600, calm=True, cosine=True, floor=0.5, hold_out=0.0, patience=0, turns=4)
@@ -142,7 +144,7 @@ _COLOUR = Recipe(
 _RECIPES: dict[str, dict[str, Recipe]] = {
     "denoise": {
         "fast": replace(_BLIND, iterations=100, twice=False),
-        "balanced": replace(_BLIND, alone=4.0),
+        "balanced": replace(_BLIND, alone=_BLIND_ALONE),
         "best": replace(
             _BLIND, iterations=4800, crop=256, pretraining=0.1, patience=1500, share=0.4
         ),
@@ -215,7 +217,7 @@ def recipe_for(
 
     Args:
         task: name of the task.
-        settings: preset, and what overrides it: network, iterations.
+        settings: preset, and what overrides it: network, iterations, a fit that stands alone.
         noise_std: noise level on the 0–1 scale, if known (denoise).
         hole: greatest distance of a missing pixel from a known one, in pixels (inpaint).
     """
@@ -227,6 +229,8 @@ def recipe_for(
         recipe = _other_network(recipe, task, str(settings.network))
     if task == "super-resolution" and settings.factor > FAR and settings.preset != "paper":
         recipe = replace(recipe, share=FAR_SHARE)
+    if settings.fit_only:
+        recipe = replace(recipe, **recipe.alone)
     recipe = replace(recipe, optimiser=settings.optimiser)
     if settings.iterations is not None:
         recipe = replace(recipe, iterations=settings.iterations, patience=0)

@@ -64,7 +64,7 @@ CLIP_GIGABYTES_PER_MEGAPIXEL = 1.2  # the frames that wait for their neighbours
 
 BASE_GIGABYTES = 0.9
 GIGABYTES_PER_MEGAPIXEL = 1.2
-ENSEMBLE_GIGABYTES_PER_MEGAPIXEL = 2.4  # `best` enlarges with two networks
+ENSEMBLE_GIGABYTES_PER_MEGAPIXEL = 2.7  # `best` enlarges with two networks
 PAPER_GIGABYTES_PER_MEGAPIXEL = 8.0
 TILE_MEGAPIXELS = 0.6  # larger pictures are worked in tiles of this size
 WHOLE_GIGABYTES_PER_MEGAPIXEL = 0.2  # the picture itself, its estimate and its average
