@@ -92,9 +92,8 @@ _BLIND = Recipe(
     probe=True,
     share=0.1,
 )
-# It has all of the picture to learn, not what a classical estimate lacks. With larger steps it
-# rests on a plateau of large pictures for most of its time.
-_BLIND_ALONE = {"iterations": 3200, "patience": 1600, "learning_rate": 0.0015, "average": 0.97}
+# It has all of the picture to learn, not what a classical estimate lacks.
+_BLIND_ALONE = {"iterations": 3200, "patience": 1600, "average": 0.97}
 # A short fit must not slow down early: its cosine ends high.
 _FILL = Recipe("up", 500, calm=True, cosine=True, floor=0.3, patience=150, turns=12)
 _SUPER = Recipe("up", 600, calm=True, cosine=True, floor=0.5, hold_out=0.0, patience=0, turns=4)

@@ -222,6 +222,15 @@ def test_a_run_prints_its_tables_and_writes_its_rows(
     assert row["first_seconds"] < row["total_seconds"]
 
 
+def test_a_quick_run_leaves_out_fits_that_take_minutes(tmp_path: Path) -> None:
+    alone = {}
+    for quick in (True, False):
+        asked = time_to_quality.Asked(None, SIDE, ("fast",), quick, tmp_path, "cpu", None)
+        alone[quick] = {case.task for case in cases(None, SIDE) if True in asked.ways(case)}
+    assert alone[True] == {"denoise"}
+    assert alone[False] == {"denoise", "inpaint", "super-resolution", "deblur"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
