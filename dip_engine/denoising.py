@@ -73,8 +73,7 @@ class Denoising(Work):
         if recipe.network == "blind-spot":  # sees windows of the whole picture, needs no tiles
             self.tiles = [self.whole]
             if settings.iterations is None:
-                size = pixels.shape[0] * pixels.shape[1]
-                self.recipe = _for_size(recipe, size, alone=settings.fit_only)
+                self.recipe = _for_size(recipe, pixels.shape[0] * pixels.shape[1])
         # A fit that stands alone knows of no other estimate; channels that err alike need noise of
         # their own kind.
         self.pretrained = not settings.fit_only and not noise.alike
@@ -182,19 +181,17 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
     return pixels[: size[0], : size[1]]
 
 
-def _for_size(recipe: Recipe, pixels: int, *, alone: bool) -> Recipe:
+def _for_size(recipe: Recipe, pixels: int) -> Recipe:
     """Give a large picture more iterations, and a small one no more than it can bear.
 
-    Each part must be seen often enough; seen too often, a small picture's noise is learned. The
-    gradient of a window says less of a large picture: a fit without a classical estimate to begin
-    with rests on a plateau there, unless its steps are smaller.
+    Each part must be seen often enough; seen too often, a small picture's noise is learned.
     """
     growth = max(1.0, pixels / 512**2) ** 0.5
-    calm = min(1.0, max(0.5, (256**2 / pixels) ** 0.5)) if alone else 1.0
+    shorter = max(recipe.shorter, min(1.0, (256**2 / pixels) ** 0.5))
     most = MOST_LOOKS * pixels / min(pixels, recipe.crop**2)
     return replace(
         recipe,
-        learning_rate=recipe.learning_rate * calm,
+        learning_rate=recipe.learning_rate * shorter,
         iterations=round(min(most, recipe.iterations * growth)),
         patience=round(recipe.patience * growth),
     )

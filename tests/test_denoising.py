@@ -12,6 +12,7 @@ from dip_engine.denoising import CORRELATED_SHARE, MOST_LOOKS, Denoising, quarte
 from dip_engine.fit import Fitted
 from dip_engine.job import Settings
 from dip_engine.noise import Noise, estimate_noise
+from dip_engine.presets import Recipe
 from dip_engine.work import to_tensor
 
 SETTINGS = Settings(preset="fast", threads=1)
@@ -91,15 +92,20 @@ def test_a_jpeg_whose_colour_is_subsampled_is_denoised_as_well(tmp_path, subsamp
     assert errors[1] < errors[0] / 3
 
 
-def test_a_fit_that_stands_alone_has_more_iterations() -> None:
-    def iterations(side: int, *, alone: bool) -> int:
-        settings = Settings(preset="balanced", noise_std=0.1, fit_only=alone)
-        return Denoising(np.zeros((side, side, 1), np.float32), settings).recipe.iterations
+def test_a_fit_that_stands_alone_takes_more_and_shorter_steps() -> None:
+    def recipe(side: int, *, alone: bool, preset: str = "balanced") -> Recipe:
+        settings = Settings(preset=preset, noise_std=0.1, fit_only=alone)
+        return Denoising(np.zeros((side, side, 1), np.float32), settings).recipe
 
-    assert iterations(256, alone=False) == iterations(512, alone=False) == 800
-    for side in (256, 512, 1024):
-        assert iterations(side, alone=True) == 4 * iterations(side, alone=False)
-    assert iterations(64, alone=True) == MOST_LOOKS  # or it learns the noise
+    for side, shorter in ((64, 1), (256, 1), (512, 0.75), (1024, 0.75)):
+        joined, alone = recipe(side, alone=False), recipe(side, alone=True)
+        assert alone.learning_rate == shorter * recipe(64, alone=True).learning_rate
+        assert alone.learning_rate < joined.learning_rate
+        if side == 64:
+            assert alone.iterations == MOST_LOOKS  # or it learns the noise
+        else:
+            assert alone.iterations == 4 * joined.iterations
+    assert recipe(512, alone=True, preset="fast") == recipe(512, alone=False, preset="fast")
 
 
 def test_a_fit_that_stands_alone_learns_nothing_from_the_classical_start() -> None:
