@@ -94,8 +94,8 @@ _BLIND = Recipe(
     probe=True,
     share=0.1,
 )
-# It has all of the picture to learn, not what a classical estimate lacks. With longer steps it rests
-# on a plateau half of its time, above all in a large picture, of which a window says less.
+# It has all of the picture to learn, not what a classical estimate lacks. With longer steps it
+# rests on a plateau half of its time, above all in a large picture, of which a window says less.
 _BLIND_ALONE = {
     "iterations": 3200,
     "patience": 1600,
