@@ -182,7 +182,7 @@ def together(mosaic: Array, size: tuple[int, int]) -> Array:
 
 
 def _for_size(recipe: Recipe, pixels: int) -> Recipe:
-    """Give a large picture more iterations, and a small one no more than it can bear.
+    """Give a large picture more and shorter steps, and a small one no more than it can bear.
 
     Each part must be seen often enough; seen too often, a small picture's noise is learned.
     """

@@ -39,7 +39,7 @@ class Recipe:
         pretraining: share of the iterations in which the blind-spot network learns from the
             classical start instead.
         hold_out: share of the known values hidden from the loss.
-        shorter: factor on the learning rate in pictures from 512×512 on.
+        shorter: how far the learning rate falls with the side of a picture beyond 256×256.
         alone: what is different in a fit that stands alone.
         patience, gain: see `stopping.HeldOut`.
         turns: of the classical start, where it takes turns with the non-local estimate.
