@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from test_batch_cli import Bench
 
-from dip_batch import workers
+from dip_batch import mps, workers
 from dip_batch.journal import Stamp
 from dip_batch.plan import Item
 from dip_batch.todo import Todo
@@ -94,12 +94,21 @@ def test_a_gpu_that_does_not_tell_its_memory_gets_one_worker(
 
 
 @pytest.mark.parametrize(
-    ("told", "count"),
-    [("81000\n", 4), ("12000\n", 2), ("81000\n3000\n", 1), ("[N/A]\n", 1), ("", 1)],
+    ("told", "together", "count"),
+    [
+        ("81000\n", False, 4),
+        ("81000\n", True, 8),
+        ("12000\n", False, 2),
+        ("12000\n", True, 2),
+        ("81000\n3000\n", True, 1),
+        ("[N/A]\n", True, 1),
+        ("", True, 1),
+    ],
 )
 def test_the_free_memory_of_a_gpu_tells_how_many_workers_it_gets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, together: bool, count: int
 ) -> None:
+    monkeypatch.setattr(mps, "is_there", lambda: together)
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{told}END\n")

@@ -90,7 +90,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "--workers",
     type=click.IntRange(1, 256),
     help="Pictures worked on at the same time on each device.  [default: on a CPU one per core, on "
-    "an NVIDIA GPU four, as far as the memory goes; with --time-limit one]",
+    "an NVIDIA GPU four (eight with MPS), as far as the memory goes; with --time-limit one]",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done and what it may cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; text to stderr.")

@@ -18,6 +18,7 @@ from dip_batch.display import Bars, Lines
 from dip_batch.dry_run import preview, show_preview, write_preview
 from dip_batch.interrupt import interruptible
 from dip_batch.journal import Journal
+from dip_batch.mps import shared_gpus
 from dip_batch.names import printable, shown, span
 from dip_batch.outcome import STATUSES, Outcome
 from dip_batch.plan import Item, Plan, Request, make_plan
@@ -125,6 +126,7 @@ def restore(command: Command) -> int:
         todos, known = sort_out(plan, command.job, journals, command.exists)
         log = _log(plan)
         workers = share_out(command.devices, todos, command.workers)
+        stack.enter_context(shared_gpus([worker.device for worker in workers]))
         with _display(command, len(plan.items), workers, out, errors) as display:
             display.known(known)
             ending = run_batch(
