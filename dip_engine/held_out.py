@@ -11,6 +11,8 @@ from scipy import ndimage
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _PRIOR = 0.25
+_PIECE = 3 / 8  # of the reach: over that distance neighbours err alike
+_SURE = 2.0  # standard errors
 
 
 def best_weight(truth: Array, start: Array, fit: Array) -> float:
@@ -37,8 +39,11 @@ def best_weight(truth: Array, start: Array, fit: Array) -> float:
 def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float) -> Array:
     """Return the weight 0–1 of the fit for each region, H×W×1.
 
-    It is that of `best_weight`, but held-out values count by their distance, and a quarter of what
-    a region has on average stands for the weight of the whole picture.
+    It is the least-squares weight of held-out values, which count by their distance; a quarter of
+    what a region has on average stands for the weight of the whole picture. The gain is taken two
+    standard errors smaller than it is seen. Values of one piece, such as a hidden letter, err
+    alike: how far a value is off is told by others that are further away, and the error of a sum
+    is that of its pairs, which count by their distance.
 
     Args:
         truth: H×W×C.
@@ -47,17 +52,32 @@ def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float
         held: bool H×W, where `truth` was held out.
         reach: standard deviation of the distance, in pixels.
     """
-    whole = best_weight(truth[held], start[held], fit[held])
     change = np.where(held[:, :, None], fit - start, 0).astype(np.float64)
     gain = ((truth - start) * change).sum(axis=2)
     energy = (change**2).sum(axis=2)
     usual = _PRIOR * float(energy.mean())
     if usual == 0:
-        return np.full((*held.shape, 1), whole, np.float32)
+        return np.zeros((*held.shape, 1), np.float32)
+    piece = _PIECE * reach
+    off = gain - gain.sum() / energy.sum() * energy
+    whole = (gain.sum() - _chance(_pairs(off, piece).sum())) / energy.sum()
+    usual_gain = usual * min(1.0, max(0.0, float(whole)))
     near_gain, near_energy = (ndimage.gaussian_filter(v, reach) for v in (gain, energy))
+    own_gain, own_energy = (_PIECE**2 * ndimage.gaussian_filter(v, piece) for v in (gain, energy))
+    others = (near_gain - own_gain + usual_gain) / (near_energy - own_energy + usual)
+    pairs = _pairs(gain - others * energy, piece)
     # The square of a Gaussian is a narrower one.
-    squares = ndimage.gaussian_filter(gain**2, reach / math.sqrt(2)) / (4 * math.pi * reach**2)
-    sure = near_gain - np.sqrt(squares)
-    weight = (sure + usual * whole) / (near_energy + usual)
+    near_pairs = ndimage.gaussian_filter(pairs, reach / math.sqrt(2)) / (4 * math.pi * reach**2)
+    weight = (near_gain - _chance(near_pairs) + usual_gain) / (near_energy + usual)
     weight = weight.clip(0, 1).astype(np.float32)
     return np.asarray(weight[:, :, None])
+
+
+def _pairs(errors: Array, reach: float) -> Array:
+    """Return each error times the sum of all, which count by their distance from it."""
+    return np.asarray(errors * ndimage.gaussian_filter(errors, reach) * (2 * math.pi * reach**2))
+
+
+def _chance(variance: Array) -> Array:
+    """Return how much of a sum may be chance."""
+    return np.asarray(_SURE * np.sqrt(np.maximum(variance, 0)))

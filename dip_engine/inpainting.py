@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -50,7 +50,7 @@ class Inpainting(Work):
         MaskError: nothing is left to restore from, near a hole or at all.
     """
 
-    start_share = 0.4
+    start_share = 0.5
 
     def __init__(
         self, pixels: Array, mask: Array, settings: Settings, hidden: Array | None = None
@@ -97,26 +97,36 @@ class Inpainting(Work):
         """Fill the holes; beside, guess what is held out, for the weighing."""
         yield 0.0
         pixels, missing = tile.cut(self.pixels), tile.cut(self.missing)
-        held = self.held_pixels(tile)
-        smooth = classical.fill(pixels, missing | held)
         if self.hole > TEXT_HOLES:
+            smooth = classical.fill(pixels, missing | self.held_pixels(tile))
             self._guesses = {tile: smooth}
             return smooth
-        turns = self.recipe.turns
-        levels = falling(FIRST_LEVEL, LAST_LEVEL, turns)
+        share = yield from part_of(self._guess(tile, device), 0, 1 / 4)
+        # What is filled must not depend on what was hidden by chance. The first round ends with a
+        # picture in which the second finds more that is alike.
+        smooth = classical.fill(pixels, missing)
+        few, many = self._levels(0.5), self._levels(1)
+        filled = yield from part_of(_turns(smooth, pixels, missing, few, device), 1 / 4, 1 / 2)
+        filled = yield from part_of(_turns(filled, pixels, missing, many, device), 1 / 2, 1)
+        start: Array = filled + share * (smooth - filled)
+        return start
+
+    def _guess(self, tile: Tile, device: torch.device) -> Generator[float, None, Array | float]:
+        """Guess what is held out, and return how much of the smooth fill was to be in it."""
+        pixels, held = tile.cut(self.pixels), self.held_pixels(tile)
         if not held.any():
-            return (yield from _turns(smooth, pixels, missing, levels, device))
-        few = falling(FIRST_LEVEL, LAST_LEVEL, math.ceil(turns / 2))
-        steps = _turns(smooth, pixels, missing | held, few, device)
-        guess = yield from part_of(steps, 0, 1 / 3)
+            return 0.0
+        hidden = tile.cut(self.missing) | held
+        smooth = classical.fill(pixels, hidden)
+        guess = yield from _turns(smooth, pixels, hidden, self._levels(0.5), device)
         # Where nothing is alike, the smooth fill is better.
         share = self._measured(tile, guess, smooth)
-        guess = guess + share * (smooth - guess)
-        self._guesses = {tile: guess}
-        # What a hole near held-out pixels was filled with did not know of them.
-        filled = yield from part_of(_turns(guess, pixels, missing, levels, device), 1 / 3, 1)
-        start: Array = filled + share * (classical.fill(pixels, missing) - filled)
-        return start
+        self._guesses = {tile: guess + share * (smooth - guess)}
+        return share
+
+    def _levels(self, share: float) -> list[float]:
+        """Return what a share of the recipe's turns take to be noise."""
+        return falling(FIRST_LEVEL, LAST_LEVEL, math.ceil(share * self.recipe.turns))
 
     def problem(self, tile: Tile, start: Array, device: torch.device) -> Problem:
         known = (~tile.cut(self.unknown)).astype(np.float32)

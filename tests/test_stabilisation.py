@@ -6,7 +6,6 @@ from PIL import Image
 from skimage import data
 
 from dip_engine import Job, Settings, restore
-from dip_engine.held_out import best_weight, weight_map
 from dip_engine.stabilisation import Stabiliser, estimate_gain
 
 
@@ -51,21 +50,6 @@ def test_a_picture_of_few_photons_is_restored_better_than_as_gaussian(tmp_path):
         restore(Job("denoise", tmp_path / "in.npy", out, settings=settings))
         errors[model] = float(np.mean((np.load(out).reshape(truth.shape) - truth) ** 2))
     assert errors["poisson"] < errors["gaussian"]
-
-
-def test_held_out_values_weigh_each_region():
-    random = np.random.default_rng(0)
-    truth = random.random((80, 80, 1)).astype(np.float32)
-    start, fit = truth.copy(), truth.copy()
-    start[:, 40:] += random.normal(0, 0.1, (80, 40, 1))  # the start is bad on the right
-    fit[:, :40] += random.normal(0, 0.1, (80, 40, 1))  # and the fit on the left
-    held = random.random((80, 80)) < 0.1
-    weight = weight_map(truth, start, fit, held, 8.0)
-    assert weight.shape == (80, 80, 1)
-    assert weight[:, :25].mean() < 0.3
-    assert weight[:, 55:].mean() > 0.7
-    assert 0.3 < best_weight(truth[held], start[held], fit[held]) < 0.7
-    assert (weight_map(truth, truth, truth, held, 8.0) == 0).all()
 
 
 def test_dark_pictures_show_their_noise_too():
