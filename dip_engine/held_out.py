@@ -42,8 +42,8 @@ def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float
     It is the least-squares weight of held-out values, which count by their distance; a quarter of
     what a region has on average stands for the weight of the whole picture. The gain is taken two
     standard errors smaller than it is seen. Values of one piece, such as a hidden letter, err
-    alike: how far a value is off is told by others that are further away, and the error of a sum
-    is that of its pairs, which count by their distance.
+    alike: how far a value is off is told by those of other pieces, and the error of a sum is that
+    of its pairs, which count by their distance. One piece alone is sure of little.
 
     Args:
         truth: H×W×C.
@@ -59,13 +59,13 @@ def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float
     if usual == 0:
         return np.zeros((*held.shape, 1), np.float32)
     piece = _PIECE * reach
-    off = gain - gain.sum() / energy.sum() * energy
-    whole = (gain.sum() - _chance(_pairs(off, piece).sum())) / energy.sum()
-    usual_gain = usual * min(1.0, max(0.0, float(whole)))
-    near_gain, near_energy = (ndimage.gaussian_filter(v, reach) for v in (gain, energy))
-    own_gain, own_energy = (_PIECE**2 * ndimage.gaussian_filter(v, piece) for v in (gain, energy))
-    others = (near_gain - own_gain + usual_gain) / (near_energy - own_energy + usual)
+    others = (gain.sum() - _around(gain, piece)) / energy.sum()
     pairs = _pairs(gain - others * energy, piece)
+    whole = float((gain.sum() - _chance(pairs.sum())) / energy.sum())
+    usual_gain = usual * min(1.0, max(0.0, whole))
+    near_gain, near_energy = (ndimage.gaussian_filter(v, reach) for v in (gain, energy))
+    far_gain, far_energy = (_beyond(v, reach, piece) for v in (gain, energy))
+    pairs = _pairs(gain - (far_gain + usual_gain) / (far_energy + usual) * energy, piece)
     # The square of a Gaussian is a narrower one.
     near_pairs = ndimage.gaussian_filter(pairs, reach / math.sqrt(2)) / (4 * math.pi * reach**2)
     weight = (near_gain - _chance(near_pairs) + usual_gain) / (near_energy + usual)
@@ -73,9 +73,27 @@ def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float
     return np.asarray(weight[:, :, None])
 
 
+def _around(values: Array, reach: float) -> Array:
+    """Return the sum of all values at each place, where they count by their distance."""
+    return np.asarray(2 * math.pi * reach**2 * ndimage.gaussian_filter(values, reach))
+
+
+def _beyond(values: Array, reach: float, piece: float) -> Array:
+    """Return what `gaussian_filter` does, but that values nearer than a piece do not count.
+
+    A Gaussian of the reach g is multiplied by (1 - p)² with the Gaussian of a piece p; the products
+    are Gaussians.
+    """
+    total = ndimage.gaussian_filter(values, reach)
+    for power, factor in ((1, -2), (2, 1)):
+        narrow = (reach**-2 + power * piece**-2) ** -0.5
+        total += factor * (narrow / reach) ** 2 * ndimage.gaussian_filter(values, narrow)
+    return np.asarray(total)
+
+
 def _pairs(errors: Array, reach: float) -> Array:
-    """Return each error times the sum of all, which count by their distance from it."""
-    return np.asarray(errors * ndimage.gaussian_filter(errors, reach) * (2 * math.pi * reach**2))
+    """Return each error times those around it."""
+    return errors * _around(errors, reach)
 
 
 def _chance(variance: Array) -> Array:

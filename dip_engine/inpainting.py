@@ -98,12 +98,10 @@ class Inpainting(Work):
         yield 0.0
         pixels, missing = tile.cut(self.pixels), tile.cut(self.missing)
         if self.hole > TEXT_HOLES:
-            smooth = classical.fill(pixels, missing | self.held_pixels(tile))
-            self._guesses = {tile: smooth}
-            return smooth
+            return classical.fill(pixels, missing)
         share = yield from part_of(self._guess(tile, device), 0, 1 / 4)
-        # What is filled must not depend on what was hidden by chance. The first round ends with a
-        # picture in which the second finds more that is alike.
+        # What is filled must not depend on what was hidden by chance (but for the share). The first
+        # round ends with a picture in which the second finds more that is alike.
         smooth = classical.fill(pixels, missing)
         few, many = self._levels(0.5), self._levels(1)
         filled = yield from part_of(_turns(smooth, pixels, missing, few, device), 1 / 4, 1 / 2)

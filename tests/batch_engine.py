@@ -96,4 +96,7 @@ def trouble(name: str, *, first: bool, alone: bool) -> None:
 
 
 if __name__ == "__main__":
+    if served := os.environ.get("CUDA_MPS_PIPE_DIRECTORY"):
+        with LOG.open("a") as file:
+            file.write(f"served {served}\n")
     sys.exit(serve(restore_events))

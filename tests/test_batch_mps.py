@@ -109,10 +109,7 @@ def test_without_the_program_there_is_none(daemon: Daemon, monkeypatch: pytest.M
         assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
 
 
-@pytest.mark.usefixtures("daemon")
-def test_an_attempt_that_finds_no_gpu_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    # A folder without a daemon, and no device to be seen.
+def test_an_attempt_that_finds_no_gpu_fails() -> None:
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(
         [sys.executable, "-I", "-c", mps._TRY], env=environment, capture_output=True, check=False
@@ -120,7 +117,9 @@ def test_an_attempt_that_finds_no_gpu_fails(monkeypatch: pytest.MonkeyPatch) -> 
     assert done.returncode != 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
+)
 def test_it_does_not_outlive_a_run_that_is_ended(daemon: Daemon, number: int) -> None:
     text = (
         "import os, sys, time; from dip_batch import mps\n"
@@ -139,10 +138,7 @@ def test_it_does_not_outlive_a_run_that_is_ended(daemon: Daemon, number: int) ->
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
         assert folder.is_dir()
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal sends it, to the guardian too
-        else:
-            process.kill()
+        os.killpg(process.pid, number)  # as a terminal sends it, to all that it has started
     end = time.monotonic() + 20
     while folder.exists() and time.monotonic() < end:
         time.sleep(0.05)
@@ -155,4 +151,16 @@ def test_a_batch_with_several_workers_on_a_gpu_has_it(daemon: Daemon, tmp_path: 
     bench.add("a.png", "b.png")
     result = bench.run(bench.photos, "--device", "cuda:0", "--workers", "2")
     assert result.exit_code == 0
+    (folder, *_), _ = daemon.calls()
     assert daemon.was_told() == ["-d", "quit -t 2"]
+    assert bench.log.read_text().count(f"served {folder}\n") == 2
+
+
+def test_a_daemon_that_hangs_holds_a_run_up_for_some_seconds_only(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.program.write_text("#!/bin/sh\nexec sleep 60\n")
+    begin = time.monotonic()
+    with shared_gpus(TWO):
+        assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
+    assert time.monotonic() - begin < 45

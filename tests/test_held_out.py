@@ -44,6 +44,18 @@ def test_equal_estimates_leave_the_start() -> None:
     assert (weight_map(truth, truth, 1 - truth, held & False, 24.0) == 0).all()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_one_hidden_spot_is_sure_of_little(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    truth = np.full((SIDE, SIDE, 1), 0.5)
+    start, fit = (truth + wrong(random, size, reach=4) for size in (0.05, 0.1))
+    held = np.zeros((SIDE, SIDE), bool)
+    top, left = random.integers(0, SIDE - 5, 2)
+    held[top : top + 5, left : left + 5] = True
+    joined = start + weight_map(truth, start, fit, held, 24.0) * (fit - start)
+    assert np.mean((joined - truth) ** 2) < 1.1 * np.mean((start - truth) ** 2)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_few_hidden_letters_that_err_by_chance_count_for_little(seed: int) -> None:
     random = np.random.default_rng(seed)

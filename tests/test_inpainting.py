@@ -133,7 +133,7 @@ def test_the_start_knows_what_the_fit_is_weighed_on_and_the_guess_does_not():
     assert 0.001 < errors.mean() < 0.05
 
 
-def test_what_is_filled_does_not_depend_on_what_was_hidden_by_chance():
+def test_what_is_filled_where_much_is_alike_does_not_depend_on_what_was_hidden_by_chance():
     wave = 0.5 + 0.3 * np.sin(np.arange(96) * 0.7)
     pixels = (wave[:, None, None] * np.ones((1, 96, 1))).astype(np.float32)
     mask = np.kron(np.eye(8, dtype=np.float32)[::-1], np.ones((12, 3), np.float32))

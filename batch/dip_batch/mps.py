@@ -21,8 +21,8 @@ from pathlib import Path
 
 _CONTROL = "nvidia-cuda-mps-control"
 _PIPES, _LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
-_USUAL = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA itself looks for a daemon
-_SECONDS = 20.0  # for each step of starting or stopping the daemon
+_USUAL = Path("/tmp/nvidia-mps/control")  # noqa: S108 - where CUDA itself looks for a daemon
+_SECONDS = 10.0  # for each step of starting or stopping the daemon
 # Where a process cannot reach the daemon, CUDA may fail instead of doing without.
 _TRY = """
 import ctypes
@@ -53,6 +53,7 @@ def shared_gpus(devices: Sequence[str]) -> Iterator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # what ends us from a terminal must not end it before its work
     )
     with guardian:  # at its end closes the pipe, and waits
         assert guardian.stdout is not None
@@ -75,9 +76,8 @@ def main(attempt: Sequence[str]) -> int:
     Args:
         attempt: command that fails where a process cannot use the GPU beside others.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # the caller decides what they mean
-        signal.signal(number, signal.SIG_IGN)
-    with tempfile.TemporaryDirectory(prefix="dip-mps-") as folder:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # when it ends is the caller's to say
+    with tempfile.TemporaryDirectory(prefix="dip-mps-", ignore_cleanup_errors=True) as folder:
         environment = os.environ | {_PIPES: folder, _LOGS: folder}
         # The daemon numbers what it sees anew, and the processes choose from that.
         hiding = "CUDA_VISIBLE_DEVICES"
