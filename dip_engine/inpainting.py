@@ -144,7 +144,8 @@ class Inpainting(Work):
     def _error_of(self, tile: Tile, fit: Array) -> float:
         """Return the mean squared error of what is joined with a fit, where it was guessed."""
         held = self.held_pixels(tile)
-        guess = self._joined(tile, self._guesses[tile], fit)
+        weighed = self._is_weighed(tile)
+        guess = self._joined(tile, self._guesses[tile], fit) if weighed else fit
         return float(np.mean((guess[held] - tile.cut(self.pixels)[held]) ** 2))
 
     def judge(self, tile: Tile) -> Callable[[Tensor], float] | None:

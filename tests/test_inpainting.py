@@ -145,6 +145,26 @@ def test_what_is_filled_where_much_is_alike_does_not_depend_on_what_was_hidden_b
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
+def test_in_a_deep_hole_the_fit_counts_alone_and_is_measured(tmp_path):
+    pixels = np.tile(picture(), (2, 2, 1))
+    mask = np.zeros(pixels.shape[:2], np.float32)
+    mask[40:80, 50:90] = 1
+    works = [Inpainting(pixels, mask, Settings(preset="fast", seed=seed)) for seed in (0, 1)]
+    one, other = (value_of(work.start(work.tiles[0], torch.device("cpu"))) for work in works)
+    np.testing.assert_array_equal(one, other)
+    (tile,) = works[0].tiles
+    fit = tile.cut(pixels) + np.float32(0.1)
+    np.testing.assert_allclose(works[0]._joined(tile, one, fit), fit, atol=1e-6)
+    np.save(tmp_path / "in.npy", pixels)
+    np.save(tmp_path / "mask.npy", mask)
+    task = "inpaint", tmp_path / "in.npy", tmp_path / "out.npy", tmp_path / "mask.npy"
+    result = restore(Job(*task, settings=Settings(preset="fast", **FAST)))
+    assert result.psnr is not None
+    filled = np.load(tmp_path / "out.npy")
+    assert np.array_equal(filled[mask == 0], pixels[mask == 0])
+    assert not np.array_equal(filled[mask > 0], pixels[mask > 0])
+
+
 def test_the_start_tells_how_far_it_is_and_never_falls_back():
     work = scattered(picture())
     told = list(work.start(work.tiles[0], torch.device("cpu")))
