@@ -64,8 +64,9 @@ def weight_map(truth: Array, start: Array, fit: Array, held: Array, reach: float
     whole = float((gain.sum() - _chance(pairs.sum())) / energy.sum())
     usual_gain = usual * min(1.0, max(0.0, whole))
     near_gain, near_energy = (ndimage.gaussian_filter(v, reach) for v in (gain, energy))
-    far_gain, far_energy = (_beyond(v, reach, piece) for v in (gain, energy))
-    pairs = _pairs(gain - (far_gain + usual_gain) / (far_energy + usual) * energy, piece)
+    own_gain, own_energy = (_own(v, reach, piece) for v in (gain, energy))
+    others = (near_gain - own_gain + usual_gain) / (near_energy - own_energy + usual)
+    pairs = _pairs(gain - others * energy, piece)
     # The square of a Gaussian is a narrower one.
     near_pairs = ndimage.gaussian_filter(pairs, reach / math.sqrt(2)) / (4 * math.pi * reach**2)
     weight = (near_gain - _chance(near_pairs) + usual_gain) / (near_energy + usual)
@@ -78,17 +79,17 @@ def _around(values: Array, reach: float) -> Array:
     return np.asarray(2 * math.pi * reach**2 * ndimage.gaussian_filter(values, reach))
 
 
-def _beyond(values: Array, reach: float, piece: float) -> Array:
-    """Return what `gaussian_filter` does, but that values nearer than a piece do not count.
+def _own(values: Array, reach: float, piece: float) -> Array:
+    """Return the part that values of the same piece have in `gaussian_filter` with a reach.
 
-    A Gaussian of the reach g is multiplied by (1 - p)² with the Gaussian of a piece p; the products
-    are Gaussians.
+    They count 1 - (1 - p)² = 2p - p² there, p being the Gaussian of a piece with the peak 1; its
+    products with that of the reach are narrower Gaussians.
     """
-    total = ndimage.gaussian_filter(values, reach)
-    for power, factor in ((1, -2), (2, 1)):
+    own = np.zeros_like(values)
+    for power, factor in ((1, 2), (2, -1)):
         narrow = (reach**-2 + power * piece**-2) ** -0.5
-        total += factor * (narrow / reach) ** 2 * ndimage.gaussian_filter(values, narrow)
-    return np.asarray(total)
+        own += factor * (narrow / reach) ** 2 * ndimage.gaussian_filter(values, narrow)
+    return own
 
 
 def _pairs(errors: Array, reach: float) -> Array:

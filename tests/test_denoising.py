@@ -104,6 +104,7 @@ def test_a_fit_that_stands_alone_takes_more_and_shorter_steps() -> None:
         if side == 64:
             assert alone.iterations == MOST_LOOKS  # or it learns the noise
         else:
+            assert joined.iterations == 800 * max(1, side // 512)
             assert alone.iterations == 4 * joined.iterations
     assert recipe(512, alone=True, preset="fast") == recipe(512, alone=False, preset="fast")
 

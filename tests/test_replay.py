@@ -142,6 +142,8 @@ def test_a_replayed_fit_is_the_fit(
     *_, replayed = fitted(task, given, dtype)
     (work,) = recorded
     assert {clean for clean, _ in work.recordings} == ({True, False} if pretrained else {False})
+    if min(shape) >= 128:  # else a window changes its shape when it is turned
+        assert len(work.recordings) == (2 if pretrained else 1)
     monkeypatch.setattr(module, "WORTH", 10**9)
     *_, launched = fitted(task, given, dtype)
     assert len(recorded) == 1
