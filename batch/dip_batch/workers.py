@@ -2,7 +2,7 @@
 
 A fit is a chain of small steps, which several cores cannot share well: on a CPU one process with
 one thread per core gets through more pictures than all cores on one picture. Nor do they fill a
-GPU (denoising 256×256 on an H200): four processes get through a quarter more there than one, and
+GPU (denoising 256×256 on an H200): four processes that take turns get through little more than one,
 eight that use it at the same moment (`mps`) through four times as much.
 """
 
